@@ -1,0 +1,209 @@
+"""The error catalogue: every reason for which Pixref refuses or fails, with its code, HTTP status and title.
+
+    PixrefError
+    ├── Invalid            the request is at fault; the same request fails again
+    │   ├── BadImage           not a PNG that we can keep (`reason` names the fault)
+    │   ├── TooLarge           more bytes than the limit
+    │   ├── TooManyPixels      more pixels than the limit
+    │   ├── BadModel           a model file that vetting refused
+    │   └── ModelInput         the picture cannot be brought to the model's input
+    ├── NotSignedIn, Forbidden, CsrfFailed
+    ├── NotFound, Conflict
+    ├── UploadInterrupted  the sweep or a delete overtook an upload; the same request may succeed
+    └── Unavailable        a part that we depend on is at fault; the same request may succeed later
+        ├── StorageUnavailable, StorageBusy, StorageMisconfigured, StorageTimeout, StorageFull, ObjectLost, ObjectCorrupt
+        ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout
+        └── ModelUnavailable, ModelOutputInvalid
+
+Use cases raise these; one handler in `service.web` renders them as problem+json (RFC 9457) or as a page, and the command line
+prints `detail`. Nothing else builds an error body. A detail names the field, the limit and the way out, never an internal.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class PixrefError(Exception):
+    """Base of every error with a code.
+
+    `field` names the part of the request that is at fault; `extra` is added to the problem body as it is.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong on our side"
+    retryable: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, field: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.extra = dict(extra or {})
+
+
+class Invalid(PixrefError):
+    code = "invalid_request"
+    status = 422
+    title = "The request is not valid"
+
+
+class BadImage(Invalid):
+    code = "bad_image"
+    title = "Not a PNG picture that can be kept"
+
+    def __init__(self, reason: str, detail: str, *, offset: int | None = None) -> None:
+        """`reason` is a stable word such as `not_png`, `crc_mismatch`, `truncated`; `offset` is in bytes from the start."""
+        extra: dict[str, Any] = {"reason": reason}
+        if offset is not None:
+            extra["offset"] = offset
+        super().__init__(detail, field="file", extra=extra)
+        self.reason = reason
+        self.offset = offset
+
+
+class TooLarge(Invalid):
+    code = "too_large"
+    status = 413
+    title = "More bytes than the limit allows"
+
+
+class TooManyPixels(Invalid):
+    code = "too_many_pixels"
+    title = "More pixels than the limit allows"
+
+
+class BadModel(Invalid):
+    code = "bad_model"
+    title = "The model file was refused"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """`reason` is a stable word such as `not_keras`, `zip_member`, `input_shape`, `output_shape`, `parity`."""
+        super().__init__(detail, field="file", extra={"reason": reason})
+        self.reason = reason
+
+
+class ModelInput(Invalid):
+    code = "model_input"
+    title = "The picture does not fit the model's input"
+
+
+class NotSignedIn(PixrefError):
+    code = "not_signed_in"
+    status = 401
+    title = "Sign in first"
+
+
+class Forbidden(PixrefError):
+    code = "forbidden"
+    status = 403
+    title = "Your role does not allow this"
+
+
+class CsrfFailed(PixrefError):
+    code = "csrf_failed"
+    status = 400
+    title = "The form has expired"
+
+
+class NotFound(PixrefError):
+    code = "not_found"
+    status = 404
+    title = "There is no such thing"
+
+
+class Conflict(PixrefError):
+    code = "conflict"
+    status = 409
+    title = "Something else happened first"
+
+
+class UploadInterrupted(Conflict):
+    code = "upload_interrupted"
+    status = 503
+    title = "The upload was overtaken"
+    retryable = True
+    retry_after_s = 1
+
+
+class Unavailable(PixrefError):
+    code = "unavailable"
+    status = 503
+    title = "A part of the service is not available"
+    retryable = True
+    retry_after_s: ClassVar[int | None] = 2
+
+
+class StorageUnavailable(Unavailable):
+    code = "storage_unavailable"
+    title = "The picture store cannot be reached"
+
+
+class StorageBusy(Unavailable):
+    code = "storage_busy"
+    title = "The picture store asks for a pause"
+
+
+class StorageMisconfigured(Unavailable):
+    code = "storage_misconfigured"
+    title = "The picture store refuses this service"
+    retryable = False
+    retry_after_s = None
+
+
+class StorageTimeout(Unavailable):
+    code = "storage_timeout"
+    status = 504
+    title = "The picture store did not answer in time"
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+    status = 507
+    title = "The picture store is full"
+    retryable = False
+    retry_after_s = None
+
+
+class ObjectLost(Unavailable):
+    code = "object_lost"
+    status = 410
+    title = "The picture's bytes are missing from the store"
+    retryable = False
+    retry_after_s = None
+
+
+class ObjectCorrupt(Unavailable):
+    code = "object_corrupt"
+    status = 502
+    title = "The picture's bytes in the store are not those that were uploaded"
+    retryable = False
+    retry_after_s = None
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+    title = "The database cannot be reached"
+
+
+class DatabaseBusy(Unavailable):
+    code = "database_busy"
+    title = "The database has no free connection"
+
+
+class DatabaseTimeout(Unavailable):
+    code = "database_timeout"
+    title = "The database did not answer in time"
+
+
+class ModelOutputInvalid(Unavailable):
+    code = "model_output_invalid"
+    status = 502
+    title = "The model's answer makes no sense"
+    retryable = False
+    retry_after_s = None
+
+
+class ModelUnavailable(Unavailable):
+    code = "model_unavailable"
+    title = "The model cannot be used"

@@ -1,0 +1,77 @@
+"""The small picture that lies in the database beside each row."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image, WebPImagePlugin
+
+from service.png.structure import Layout
+
+MAX_BYTES = 16 * 1024
+"""What the thumbnail table accepts."""
+ORIGINAL_SIDE = 64
+LONGEST_SIDE = 128
+RECIPE_ORIGINAL = "original"
+RECIPE_WEBP = "webp-128-v1"
+"""Changes whenever the same picture would give other thumbnail bytes, so that old thumbnails can be found and made again."""
+
+_QUALITIES = (80, 60, 40, 20)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of an EXIF orientation upright."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """At most 16 KiB of PNG or WebP. Width and height are those of `data`."""
+
+    media_type: str
+    width: int
+    height: int
+    data: bytes
+    recipe: str
+
+
+def is_own_thumbnail(layout: Layout) -> bool:
+    header = layout.header
+    return header.width <= ORIGINAL_SIDE and header.height <= ORIGINAL_SIDE and len(layout.data) <= MAX_BYTES
+
+
+def own_thumbnail(layout: Layout) -> Thumbnail:
+    """Return the file itself, bit for bit."""
+    return Thumbnail("image/png", layout.header.width, layout.header.height, bytes(layout.data), RECIPE_ORIGINAL)
+
+
+def make_thumbnail(image: Image.Image, orientation: int) -> Thumbnail:
+    """Shrink an image of mode L, LA, RGB or RGBA to WebP: longest side at most 128 px, never enlarged, upright, alpha kept."""
+    longest = LONGEST_SIDE
+    while True:
+        small = _shrink(image, longest)
+        if orientation in _UPRIGHT:
+            small = small.transpose(_UPRIGHT[orientation])
+        small = small.convert("RGBA" if small.mode in ("LA", "RGBA") else "RGB")
+        for quality in _QUALITIES:
+            data = _encode(small, quality)
+            if len(data) <= MAX_BYTES:
+                return Thumbnail("image/webp", small.width, small.height, data, RECIPE_WEBP)
+        longest //= 2
+
+
+def _shrink(image: Image.Image, longest: int) -> Image.Image:
+    scale = min(1.0, longest / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    # Large pictures are first reduced by a whole factor, which is faster; twice the final size is enough left for Lanczos.
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _encode(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, WebPImagePlugin.WebPImageFile.format, quality=quality, alpha_quality=quality)
+    return buffer.getvalue()
