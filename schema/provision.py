@@ -1,0 +1,71 @@
+"""Bring a database from nothing to head: the database itself, the roles, the migrations. One at a time, however many start at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from schema.migrate import upgrade
+from schema.roles import ensure_roles, prepare_database
+from schema.session import CONNECT_TIMEOUT_S
+
+# Any constant will do, as long as every release has the same.
+INIT_LOCK = 0x5049_5852
+_DUPLICATE_DATABASE = "42P04"
+
+
+def _engine(url: URL, **options: str) -> Engine:
+    # No pool and no statement timeout: a migration may take long.
+    return create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "pixref init"},
+        **options,
+    )
+
+
+def ensure_database(admin_url: str) -> bool:
+    """Create the database that the URL names, where it is missing; True when it was made."""
+    url = make_url(admin_url)
+    try:
+        with _engine(url).connect():
+            return False
+    except OperationalError as exc:
+        if f'database "{url.database}" does not exist' not in str(exc.orig):
+            raise
+    maintenance = _engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with maintenance.connect() as connection:
+        quoted = maintenance.dialect.identifier_preparer.quote(str(url.database))
+        try:
+            connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
+        except DBAPIError as exc:
+            if getattr(exc.orig, "pgcode", None) != _DUPLICATE_DATABASE:
+                raise
+    return True
+
+
+@contextmanager
+def init_lock(admin_url: str) -> Iterator[None]:
+    """Hold the lock that makes inits of one database take turns; it goes with the connection, however this process ends."""
+    engine = _engine(make_url(admin_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": INIT_LOCK})
+        yield
+
+
+def provision_database(admin_url: str, *, app_url: str, reader_password: str | None) -> None:
+    """Make roles and rights, and migrate to head. Raises `RolesError`, or SQLAlchemy's errors."""
+    app = make_url(app_url)
+    with _engine(make_url(admin_url)).connect() as connection:
+        with connection.begin():
+            ensure_roles(
+                connection,
+                login=str(app.username or ""),
+                login_password=str(app.password) if app.password else None,
+                reader_password=reader_password,
+            )
+            prepare_database(connection)
+        upgrade(connection)

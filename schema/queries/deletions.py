@@ -1,0 +1,42 @@
+"""The outbox: what must be removed from the bucket, in the transaction that decided so."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from schema.tables import Image, ObjectDeletion
+
+
+def start_deletion(session: Session, *, reason: str, image_id: int, from_state: str, delay: timedelta = timedelta()) -> bool:
+    """Take a picture out of sight and queue its object; False when it is not in `from_state` any more.
+
+    `delay` is how long the object stays: where a PUT may still be on its way, longer than it can take.
+    """
+    key = session.scalar(
+        update(Image)
+        .where(Image.id == image_id, Image.state == from_state)
+        .values(state="DELETING", lease_until=None)
+        .returning(Image.object_key)
+    )
+    if key is None:
+        return False
+    row = {"object_key": key, "reason": reason, "due_at": func.now() + delay}
+    session.execute(insert(ObjectDeletion).values(row).on_conflict_do_nothing())
+    return True
+
+
+def abandon_expired(session: Session, *, limit: int) -> int:
+    """Turn PENDING rows whose lease has run out into deletions; returns how many. Rows that another sweeper holds are passed over."""
+    expired = (
+        select(Image.id)
+        .where(Image.state == "PENDING", Image.lease_until < func.now())
+        .order_by(Image.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(session.scalars(expired))
+    for image_id in ids:
+        start_deletion(session, reason="upload was abandoned", image_id=image_id, from_state="PENDING")
+    return len(ids)

@@ -1,0 +1,86 @@
+"""Engines and sessions with our limits, and the names of what can go wrong with them."""
+
+from collections.abc import Callable
+from enum import Enum
+
+import psycopg2
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
+
+CONNECT_TIMEOUT_S = 2
+POOL_TIMEOUT_S = 2.0
+STATEMENT_TIMEOUT_MS = 3_000
+LOCK_TIMEOUT_MS = 2_000
+
+Sessions = Callable[[], Session]
+
+
+def open_engine(
+    url: str, *, pool_size: int = 8, application_name: str = "pixref", statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> Engine:
+    """Return an engine that fails within seconds instead of SQLAlchemy's 30; nothing connects before the first use."""
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        # One cheap round trip; without it, one request a connection fails after PostgreSQL restarts.
+        pool_pre_ping=True,
+        # Values are people's data: they belong neither into logs nor into error texts.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": application_name,
+            "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
+        },
+    )
+
+
+def open_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Return what use cases open a session with: `with sessions() as s, s.begin(): ...` commits on success, else rolls back."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+class DatabaseTrouble(Enum):
+    """Why a statement failed for a reason that is not the caller's."""
+
+    UNAVAILABLE = "cannot be reached"
+    BUSY = "has no free connection"
+    TIMEOUT = "did not answer in time"
+
+
+_STATES = {
+    "57014": DatabaseTrouble.TIMEOUT,  # query_canceled: statement_timeout
+    "55P03": DatabaseTrouble.TIMEOUT,  # lock_not_available: lock_timeout
+    "40P01": DatabaseTrouble.TIMEOUT,  # deadlock_detected
+    "53300": DatabaseTrouble.BUSY,  # too_many_connections
+    "25006": DatabaseTrouble.UNAVAILABLE,  # read_only_sql_transaction: a standby
+    "28P01": DatabaseTrouble.UNAVAILABLE,  # invalid_password
+    "28000": DatabaseTrouble.UNAVAILABLE,  # invalid_authorization_specification
+    "3D000": DatabaseTrouble.UNAVAILABLE,  # invalid_catalog_name: no such database
+}
+
+
+def trouble_of(exc: Exception) -> DatabaseTrouble | None:
+    """Say what kind of database trouble an exception is, or None when it is a fault of the statement or its values."""
+    if isinstance(exc, PoolTimeout):
+        return DatabaseTrouble.BUSY
+    if not isinstance(exc, DBAPIError):
+        return None
+    state = getattr(exc.orig, "pgcode", None) or ""
+    if state in _STATES:
+        return _STATES[state]
+    if state.startswith(("08", "57P")):  # connection_exception; admin_shutdown, crash_shutdown, cannot_connect_now
+        return DatabaseTrouble.UNAVAILABLE
+    if isinstance(exc.orig, psycopg2.OperationalError) and not state:
+        # No SQLSTATE: libpq failed before or while talking to the server.
+        return DatabaseTrouble.BUSY if "too many clients" in str(exc.orig) else DatabaseTrouble.UNAVAILABLE
+    return None
+
+
+def constraint_of(exc: DBAPIError) -> str | None:
+    """Name the constraint that an IntegrityError is about."""
+    diag = getattr(exc.orig, "diag", None)
+    return getattr(diag, "constraint_name", None)

@@ -1,0 +1,318 @@
+"""The tables of schema `pixref`. The migrations build them; a test holds the two equal.
+
+    account ─< api_token
+    label ─< image >─ account          image ─1 thumbnail
+    image ─< image_tag >─ tag          image ─< label_event
+    model ─< model_version ─< model_class >─ label
+    model_version ─< model_alias
+    image ─< prediction >─ model_version
+    object_deletion                    (the outbox: objects that must go)
+
+Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
+may not insert, update or delete there, so the history cannot be bent.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from schema.base import SCHEMA, Base, CreatedAt, Id
+
+THUMBNAIL_MAX_BYTES = 16 * 1024
+NAME_MAX = 200
+
+# How long a PENDING row is left alone: longer than any upload can take (the store's own deadline is 15 s), so that the sweep never meets a
+# living one. By the database's clock: it is the column's default.
+LEASE = timedelta(minutes=10)
+
+SHA256 = "~ '^[0-9a-f]{64}$'"
+READY = text("state = 'READY'")
+
+AccountRef = Annotated[int | None, mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="SET NULL"))]
+
+
+class Account(Base):
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint(f"char_length(name) BETWEEN 1 AND {NAME_MAX}", name="name_length"),
+        {"comment": "A person or program that acts; named in histories."},
+    )
+    id: Mapped[Id]
+    name: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class ApiToken(Base):
+    __tablename__ = "api_token"
+    __table_args__ = (
+        UniqueConstraint("token_sha256"),
+        CheckConstraint("role IN ('viewer', 'editor', 'admin')", name="role"),
+        CheckConstraint(f"token_sha256 {SHA256}", name="token_sha256_hex"),
+        {"comment": "What a bearer of the token may do. The token itself is never stored."},
+    )
+    id: Mapped[Id]
+    account_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="CASCADE"), index=True)
+    token_sha256: Mapped[str] = mapped_column(
+        comment="SHA-256 of a token of 256 random bits: nothing to guess, so no slow hash is needed."
+    )
+    role: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Label(Base):
+    __tablename__ = "label"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint(f"char_length(name) BETWEEN 1 AND {NAME_MAX}", name="name_length"),
+        {"comment": "What a picture shows: a picture has at most one label."},
+    )
+    id: Mapped[Id]
+    name: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class Tag(Base):
+    __tablename__ = "tag"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint(f"char_length(name) BETWEEN 1 AND {NAME_MAX}", name="name_length"),
+        {"comment": "A word attached to any number of pictures."},
+    )
+    id: Mapped[Id]
+    name: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class Image(Base):
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("object_key"),
+        # Unique among READY rows only: racing uploads of the same bytes each have a PENDING row and a key of their own, and the first to
+        # become READY wins (docs/decisions/0002).
+        Index("uq_image_sha256_ready", "sha256", unique=True, postgresql_where=READY),
+        Index("ix_image_label_id_id", "label_id", "id", postgresql_where=READY),
+        Index("ix_image_split_id", "split", "id", postgresql_where=READY),
+        Index("ix_image_attributes", "attributes", postgresql_using="gin", postgresql_ops={"attributes": "jsonb_path_ops"}),
+        Index("ix_image_lease_until", "lease_until", postgresql_where=text("state = 'PENDING'")),
+        Index("ix_image_deleting", "id", postgresql_where=text("state = 'DELETING'")),
+        CheckConstraint(f"sha256 {SHA256}", name="sha256_hex"),
+        CheckConstraint("byte_size > 0", name="byte_size"),
+        CheckConstraint("state IN ('PENDING', 'READY', 'DELETING')", name="state"),
+        CheckConstraint("(state = 'PENDING') = (lease_until IS NOT NULL)", name="pending_has_lease"),
+        CheckConstraint("state <> 'READY' OR ready_at IS NOT NULL", name="ready_has_ready_at"),
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+        CheckConstraint("channels BETWEEN 1 AND 4", name="channels"),
+        CheckConstraint("bit_depth IN (1, 2, 4, 8, 16)", name="bit_depth"),
+        CheckConstraint("color_type IN (0, 2, 3, 4, 6)", name="color_type"),
+        CheckConstraint("split ~ '^[a-z0-9_-]{1,32}$'", name="split"),
+        CheckConstraint("jsonb_typeof(attributes) = 'object'", name="attributes_object"),
+        {"comment": "One row a picture; its bytes are in the bucket under object_key."},
+    )
+    id: Mapped[Id]
+    sha256: Mapped[str] = mapped_column(comment="of the stored bytes, which are the uploaded bytes")
+    object_key: Mapped[str] = mapped_column(comment="write-once key in the bucket; never a URL")
+    byte_size: Mapped[int]
+    state: Mapped[str] = mapped_column(comment="PENDING -> READY -> DELETING -> gone; only READY is visible")
+    width: Mapped[int] = mapped_column(Integer, comment="pixels, as stored")
+    height: Mapped[int] = mapped_column(Integer, comment="pixels, as stored")
+    channels: Mapped[int] = mapped_column(SmallInteger, comment="1 gray, 2 gray+alpha, 3 RGB, 4 RGBA, palette resolved")
+    bit_depth: Mapped[int] = mapped_column(SmallInteger, comment="bits a sample as stored in the file")
+    color_type: Mapped[int] = mapped_column(SmallInteger, comment="PNG colour type: 0, 2, 3, 4 or 6")
+    original_name: Mapped[str | None]
+    label_id: Mapped[int | None] = mapped_column(ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"))
+    split: Mapped[str | None] = mapped_column(comment="train, test, validation or a word of your own")
+    source: Mapped[str] = mapped_column(comment="how it came in: form, api, mnist, ...")
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"), comment="free facts of your own")
+    png: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'"), comment="gamma, physical size, text chunks, animation flag"
+    )
+    exif: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'"), comment="camera, dates, orientation; position is left out"
+    )
+    taken_at: Mapped[datetime | None]
+    created_by: Mapped[AccountRef]
+    created_at: Mapped[CreatedAt]
+    ready_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None] = mapped_column(
+        server_default=text("now() + interval '10 minutes'"), comment="a PENDING row older than this was abandoned and is swept"
+    )
+
+
+class Thumbnail(Base):
+    __tablename__ = "thumbnail"
+    __table_args__ = (
+        CheckConstraint(f"octet_length(data) BETWEEN 1 AND {THUMBNAIL_MAX_BYTES}", name="data_size"),
+        CheckConstraint("media_type IN ('image/png', 'image/webp')", name="media_type"),
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+        {"comment": "A table of its own, so that scans of image stay small."},
+    )
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"), primary_key=True)
+    media_type: Mapped[str]
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    recipe: Mapped[str] = mapped_column(comment="how it was made; 'original' means these are the picture's own bytes")
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ImageTag(Base):
+    __tablename__ = "image_tag"
+    __table_args__ = (
+        Index("ix_image_tag_tag_id_image_id", "tag_id", "image_id"),
+        {"comment": "Which pictures have which tags."},
+    )
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"), primary_key=True)
+    tag_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.tag.id", ondelete="RESTRICT"), primary_key=True)
+
+
+class LabelEvent(Base):
+    __tablename__ = "label_event"
+    __table_args__ = (
+        CheckConstraint("old_label_id IS DISTINCT FROM new_label_id", name="is_a_change"),
+        Index("ix_label_event_image_id_id", "image_id", "id"),
+        {"comment": "Every change of a label, written by triggers, append-only."},
+    )
+    id: Mapped[Id]
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"))
+    old_label_id: Mapped[int | None] = mapped_column(ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"))
+    new_label_id: Mapped[int | None] = mapped_column(ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"))
+    account_id: Mapped[AccountRef]
+    database_user: Mapped[str] = mapped_column(
+        server_default=text("session_user"), comment="who, when the change came by plain SQL"
+    )
+    changed_at: Mapped[CreatedAt]
+
+
+class Model(Base):
+    __tablename__ = "model"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint("name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'", name="name_form"),
+        {"comment": "A name under which versions are registered."},
+    )
+    id: Mapped[Id]
+    name: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class ModelVersion(Base):
+    __tablename__ = "model_version"
+    __table_args__ = (
+        UniqueConstraint("model_id", "number"),
+        UniqueConstraint("model_id", "id"),
+        UniqueConstraint("artifact_key"),
+        UniqueConstraint("litert_key"),
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint("state IN ('PENDING', 'READY', 'RETIRED')", name="state"),
+        CheckConstraint(f"artifact_sha256 {SHA256} AND litert_sha256 {SHA256}", name="sha256_hex"),
+        CheckConstraint(
+            "jsonb_typeof(input_spec) = 'object' AND jsonb_typeof(preprocessing) = 'object'", name="recipes_are_objects"
+        ),
+        {"comment": "Exactly what produced a prediction: file, input, preprocessing, classes."},
+    )
+    id: Mapped[Id]
+    model_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.model.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str]
+    artifact_key: Mapped[str] = mapped_column(comment="the .keras file in the bucket")
+    artifact_sha256: Mapped[str]
+    artifact_size: Mapped[int]
+    litert_key: Mapped[str] = mapped_column(comment="the converted file that the web process runs")
+    litert_sha256: Mapped[str]
+    litert_size: Mapped[int]
+    input_spec: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="height, width, channels, dtype")
+    preprocessing: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="how a picture becomes the input")
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    created_by: Mapped[AccountRef]
+    created_at: Mapped[CreatedAt]
+
+
+class ModelClass(Base):
+    __tablename__ = "model_class"
+    __table_args__ = (
+        UniqueConstraint("model_version_id", "label_id"),
+        CheckConstraint("position >= 0", name="position"),
+        {"comment": "Output number `position` of a version means this label."},
+    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.model_version.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"))
+
+
+class ModelAlias(Base):
+    __tablename__ = "model_alias"
+    __table_args__ = (
+        # Both columns, so that an alias can only point at a version of its own model.
+        ForeignKeyConstraint(
+            ["model_id", "model_version_id"],
+            [f"{SCHEMA}.model_version.model_id", f"{SCHEMA}.model_version.id"],
+            name="fk_model_alias_version",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("alias ~ '^[a-z][a-z0-9_-]{0,31}$'", name="alias_form"),
+        {"comment": "A movable name for a version, such as champion."},
+    )
+    model_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.model.id", ondelete="CASCADE"), primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int]
+    updated_by: Mapped[AccountRef]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Prediction(Base):
+    __tablename__ = "prediction"
+    __table_args__ = (
+        UniqueConstraint("image_id", "model_version_id"),
+        Index("ix_prediction_version_label", "model_version_id", "label_id", "image_id"),
+        CheckConstraint(
+            "(error IS NULL) = (label_id IS NOT NULL AND score IS NOT NULL AND scores IS NOT NULL)", name="result_or_error"
+        ),
+        CheckConstraint("score >= 0 AND score <= 1", name="score"),
+        {"comment": "What one model version made of one picture: one row at most."},
+    )
+    id: Mapped[Id]
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"))
+    model_version_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.model_version.id", ondelete="RESTRICT"))
+    label_id: Mapped[int | None] = mapped_column(ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"))
+    score: Mapped[float | None] = mapped_column(REAL, comment="of the best class, 0 to 1")
+    scores: Mapped[list[float] | None] = mapped_column(
+        ARRAY(REAL), comment="of every class, in the order of model_class.position"
+    )
+    error: Mapped[str | None] = mapped_column(comment="why this picture could not be predicted")
+    latency_ms: Mapped[float | None] = mapped_column(REAL, comment="preprocessing and model, without fetching the bytes")
+    created_by: Mapped[AccountRef]
+    created_at: Mapped[CreatedAt]
+
+
+class ObjectDeletion(Base):
+    __tablename__ = "object_deletion"
+    __table_args__ = (
+        UniqueConstraint("object_key"),
+        Index("ix_object_deletion_due_at", "due_at"),
+        {"comment": "The outbox: an object that must go, written in the transaction that decided so."},
+    )
+    id: Mapped[Id]
+    object_key: Mapped[str]
+    reason: Mapped[str]
+    due_at: Mapped[CreatedAt]
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    last_error: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
