@@ -1,0 +1,56 @@
+"""The composition root: `create_app` puts the web application together from parts that the caller may replace."""
+
+from typing import Any
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask_bootstrap import Bootstrap5
+
+from schema.session import Sessions
+from service.models.serving import ModelServer
+from service.settings import Settings
+from service.web import health, pages, problems, requestlog, security
+from service.web.api import routes as api_routes
+from service.web.context import EXTENSION, Context
+from service.wiring import limits_of, open_rows, open_store
+from storage.base import ObjectStore
+
+
+class _StrictJson(DefaultJSONProvider):
+    """JSON without NaN and Infinity, which no parser but Python's accepts."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, allow_nan=False, **kwargs)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    sessions: Sessions | None = None,
+    store: ObjectStore | None = None,
+    models: ModelServer | None = None,
+) -> Flask:
+    """Return the web application. Parts that are not given are made from the settings; nothing connects before the first request."""
+    app = Flask("service.web")
+    app.json = _StrictJson(app)
+    sessions = sessions or open_rows(settings, name="web")
+    store = store or open_store(settings)
+    app.extensions[EXTENSION] = Context(
+        settings=settings,
+        sessions=sessions,
+        store=store,
+        models=models or ModelServer(sessions, store),
+        limits=limits_of(settings),
+    )
+    app.config["BOOTSTRAP_SERVE_LOCAL"] = True
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    Bootstrap5(app)
+    requestlog.install(app)
+    security.install(app)
+    problems.install(app)
+    app.register_blueprint(health.health)
+    app.register_blueprint(api_routes.api)
+    app.register_blueprint(pages.pages)
+    return app

@@ -1,0 +1,96 @@
+"""`pixref dev`: everything on this machine, in one terminal (`make run`)."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from schema.roles import APP
+from service.embedded.child import Child
+from service.embedded.minio import MinioServer, find_minio
+from service.embedded.ports import answers_http, require_free_port
+from service.embedded.postgres import SUPERUSER, PostgresServer
+from service.embedded.secrets import LocalSecrets, load_or_create_secrets
+from service.embedded.state import StateDir, locked_state_dir
+from service.embedded.supervisor import Supervisor
+from service.settings import LocalSettings, child_environment, write_service_env
+
+DATABASE = "pixref"
+SAMPLES = 1_000
+# Exists once the sample pictures were loaded, so that pictures which their owner has deleted do not come back.
+LOADED_MARK = "samples-loaded"
+
+
+def _servers(settings: LocalSettings, secrets: LocalSecrets, state: StateDir) -> tuple[list[Child], dict[str, str]]:
+    """Return the servers to start, and the settings by which the service reaches them; a server that the user names is not started."""
+    children: list[Child] = []
+    reader = settings.reader_password.get_secret_value() if settings.reader_password else secrets.reader_password
+    reached = {
+        "PIXREF_READER_PASSWORD": reader,
+        "PIXREF_SECRET_KEY": secrets.secret_key,
+        "PIXREF_ADMIN_TOKEN": secrets.admin_token,
+        "PIXREF_HOST": settings.host,
+        "PIXREF_PORT": str(settings.port),
+        "PIXREF_STATE_DIR": str(state.path),
+    }
+    if settings.database_url is None:
+        postgres = PostgresServer(
+            state.postgres, port=settings.db_port, superuser_password=secrets.postgres_password, log_path=state.log("postgres")
+        )
+        children.append(postgres)
+        reached["DATABASE_URL"] = postgres.url(APP, secrets.app_password, DATABASE)
+        reached["DATABASE_ADMIN_URL"] = postgres.url(SUPERUSER, secrets.postgres_password, DATABASE)
+    if settings.s3_endpoint is None:
+        minio = MinioServer(
+            find_minio(settings.minio_bin, say=click.echo),
+            state.objects,
+            port=settings.s3_port,
+            root_user=secrets.minio_root_user,
+            root_password=secrets.minio_root_password,
+            log_path=state.log("minio"),
+        )
+        children.append(minio)
+        reached |= {
+            "S3_ENDPOINT": minio.endpoint,
+            "S3_PUBLIC_ENDPOINT": minio.endpoint,
+            "S3_ACCESS_KEY": secrets.s3_access_key,
+            "S3_SECRET_KEY": secrets.s3_secret_key,
+            "MINIO_ROOT_USER": secrets.minio_root_user,
+            "MINIO_ROOT_PASSWORD": secrets.minio_root_password,
+        }
+    return children, reached
+
+
+def _pixref(state: StateDir, reached: Mapping[str, str], *arguments: str, ready: Callable[[], bool] | None = None) -> Child:
+    name = "web" if arguments == ("serve",) else "worker" if arguments == ("work",) else arguments[0]
+    return Child(
+        name,
+        [Path(sys.executable).with_name("pixref"), *arguments],
+        env=child_environment(reached, privileged=arguments == ("init",)),
+        log_path=state.log(name),
+        ready=ready,
+        stop_timeout_s=35.0,
+    )
+
+
+@click.command()
+def command() -> None:
+    """Start everything on this machine, with servers of its own (`make run`); Ctrl-C stops it, the state folder keeps it."""
+    settings = LocalSettings.load()
+    with locked_state_dir(settings.path) as state, Supervisor(say=click.echo) as supervisor:
+        secrets = load_or_create_secrets(state.secrets_file)
+        require_free_port(settings.port, "PIXREF_PORT")
+        children, reached = _servers(settings, secrets, state)
+        supervisor.start(*children)
+        supervisor.run(_pixref(state, reached, "init"))
+        write_service_env(state.path, reached)
+        mark = state.path / LOADED_MARK
+        if not mark.exists():
+            click.echo(f"loading the first {SAMPLES:,} pictures of MNIST")
+            supervisor.run(_pixref(state, reached, "load", "mnist", "--count", str(SAMPLES)))
+            mark.touch()
+        web = _pixref(state, reached, "serve", ready=lambda: answers_http(settings.port, "/readyz"))
+        supervisor.start(web, _pixref(state, reached, "work"))
+        click.echo(f"Pixref is ready: http://{settings.host}:{settings.port}/sign-in?token={secrets.admin_token}")
+        supervisor.run_until_signal()

@@ -1,0 +1,24 @@
+"""`pixref samples`: a contact sheet."""
+
+from pathlib import Path
+
+import click
+
+from service.datasets.contact_sheet import draw, pick
+from service.models.serving import BUILT_IN
+from service.settings import Settings
+from service.wiring import open_rows, open_store
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(1, 400), default=25, show_default=True, help="how many pictures")
+@click.option("--model", default=BUILT_IN, show_default=True, help="whose champion's predictions to show")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), default=Path("samples.png"), show_default=True
+)
+def command(count: int, model: str, out: Path) -> None:
+    """Draw the first pictures with label and prediction into one PNG, by Matplotlib."""
+    settings = Settings.load()
+    samples = pick(open_rows(settings, name="samples"), open_store(settings), count=count, model=model)
+    draw(samples, out)
+    click.echo(f"{len(samples)} pictures are drawn in {out}")

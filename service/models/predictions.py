@@ -1,0 +1,142 @@
+"""Predictions as rows: one for each picture and model version, and only of pictures that are there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import ARRAY, REAL, BigInteger, exists, func, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+
+from schema.session import Sessions
+from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
+from service.accounts.actor import Actor
+from service.models.registry import CHAMPION, Artifact
+from service.pictures.search import no_such_image
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model's answer: one score a class, float32, and how long it took in milliseconds."""
+
+    scores: npt.NDArray[np.float32]
+    latency_ms: float
+
+    @property
+    def best(self) -> int:
+        """The position of the highest score."""
+        return int(self.scores.argmax())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrediction:
+    """A prediction as a picture's page shows it; `scores` highest first."""
+
+    model: str
+    version: int
+    champion: bool
+    label: str
+    score: float
+    scores: list[tuple[str, float]]
+    latency_ms: float | None
+    created_at: datetime
+
+
+# What a repeated prediction replaces.
+_RESULT = ("label_id", "score", "scores", "error", "latency_ms", "created_by")
+
+
+def _replacing(statement: Insert) -> Insert:
+    new = {name: statement.excluded[name] for name in _RESULT}
+    return statement.on_conflict_do_update(
+        index_elements=["image_id", "model_version_id"], set_={**new, "created_at": func.now()}
+    )
+
+
+def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
+    """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
+    best = scored.best
+    # FOR KEY SHARE: the picture cannot be removed between this check and the row that refers to it.
+    source = (
+        select(
+            Image.id,
+            literal(artifact.version_id, BigInteger),
+            literal(artifact.label_ids[best], BigInteger),
+            literal(float(scored.scores[best]), REAL),
+            literal([float(score) for score in scored.scores], ARRAY(REAL)),
+            literal(scored.latency_ms, REAL),
+            literal(actor.account_id, BigInteger),
+        )
+        .where(Image.id == image_id, Image.state == "READY")
+        .with_for_update(read=True, key_share=True)
+    )
+    columns = ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"]
+    statement = insert(Prediction).from_select(columns, source)
+    with sessions() as session, session.begin():
+        done = session.scalar(_replacing(statement).returning(Prediction.image_id))
+        if done is None:
+            raise no_such_image(image_id)
+
+
+def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[int, Scored | str], *, actor: Actor) -> int:
+    """Write many predictions, or why there is none, by picture; returns how many. Pictures that went meanwhile are passed over."""
+    with sessions() as session, session.begin():
+        present = session.scalars(
+            select(Image.id).where(Image.id.in_(list(results)), Image.state == "READY").with_for_update(read=True, key_share=True)
+        )
+        rows = [_row(image_id, artifact, results[image_id], actor) for image_id in present]
+        if rows:
+            session.execute(_replacing(insert(Prediction)), rows)
+    return len(rows)
+
+
+def _row(image_id: int, artifact: Artifact, result: Scored | str, actor: Actor) -> dict[str, object]:
+    row: dict[str, object] = {"image_id": image_id, "model_version_id": artifact.version_id, "created_by": actor.account_id}
+    if isinstance(result, str):
+        return row | {"label_id": None, "score": None, "scores": None, "error": result, "latency_ms": None}
+    best = result.best
+    return row | {
+        "label_id": artifact.label_ids[best],
+        "score": float(result.scores[best]),
+        "scores": [float(score) for score in result.scores],
+        "error": None,
+        "latency_ms": result.latency_ms,
+    }
+
+
+def predictions_of(sessions: Sessions, image_id: int) -> list[StoredPrediction]:
+    """Return every prediction of a picture, newest version first within its model."""
+    champion = exists().where(ModelAlias.model_version_id == ModelVersion.id, ModelAlias.alias == CHAMPION)
+    labels = func.array(
+        select(Label.name)
+        .join(ModelClass, ModelClass.label_id == Label.id)
+        .where(ModelClass.model_version_id == ModelVersion.id)
+        .order_by(ModelClass.position)
+        .correlate(ModelVersion)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            Model.name,
+            ModelVersion.number,
+            champion,
+            Label.name,
+            Prediction.score,
+            Prediction.scores,
+            labels,
+            Prediction.latency_ms,
+            Prediction.created_at,
+        )
+        .join(ModelVersion, ModelVersion.id == Prediction.model_version_id)
+        .join(Model, Model.id == ModelVersion.model_id)
+        .join(Label, Label.id == Prediction.label_id)
+        .where(Prediction.image_id == image_id)
+        .order_by(Model.name, ModelVersion.number.desc())
+    )
+    found = []
+    with sessions() as session:
+        for model, version, is_champion, label, score, scores, names, latency_ms, created_at in session.execute(query):
+            ranked = sorted(zip(names, scores, strict=True), key=lambda pair: -pair[1])
+            found.append(StoredPrediction(model, version, is_champion, label, score, ranked, latency_ms, created_at))
+    return found

@@ -1,0 +1,261 @@
+"""Model versions as rows: register a vetted file, find a version by number or alias, move an alias.
+
+Registering follows the upload protocol: a PENDING version names its objects before they are written, READY is the commit point, and only a
+READY version gets an alias. A refused or interrupted registration changes nothing that anybody sees.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from schema.queries.words import ensure_words
+from schema.session import Sessions
+from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion, ObjectDeletion
+from service.accounts.actor import Actor
+from service.errors import BadModel, Invalid, NotFound
+from service.models.spec import InputSpec, Preprocessing
+from service.models.vetting import VettedModel, vet_model
+from service.names import clean_name
+from storage.base import ObjectStore
+from storage.keys import new_model_key
+
+CHAMPION = "champion"
+KERAS_MEDIA_TYPE = "application/vnd.keras"
+LITERT_MEDIA_TYPE = "application/vnd.tflite"
+
+
+class Vet(Protocol):
+    """`vet_model`, or what stands in for it."""
+
+    def __call__(
+        self, path: Path, *, labels: Sequence[str] | None, preprocessing: Preprocessing | None, work_dir: Path
+    ) -> VettedModel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version as lists show it."""
+
+    model: str
+    version: int
+    aliases: list[str]
+    state: str
+    labels: list[str]
+    input_spec: dict[str, Any]
+    preprocessing: dict[str, Any]
+    metrics: dict[str, Any]
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What it takes to run a version: where its converted file is, what it must be, and what goes in and comes out."""
+
+    version_id: int
+    model: str
+    number: int
+    litert_key: str
+    litert_sha256: str
+    litert_size: int
+    spec: InputSpec
+    recipe: Preprocessing
+    label_ids: tuple[int, ...]
+    labels: tuple[str, ...]
+
+
+def list_versions(sessions: Sessions) -> list[VersionInfo]:
+    """Return every version that was ever ready, by model and newest first."""
+    aliases = func.array(
+        select(ModelAlias.alias)
+        .where(ModelAlias.model_version_id == ModelVersion.id)
+        .order_by(ModelAlias.alias)
+        .correlate(ModelVersion)
+        .scalar_subquery()
+    )
+    labels = func.array(
+        select(Label.name)
+        .join(ModelClass, ModelClass.label_id == Label.id)
+        .where(ModelClass.model_version_id == ModelVersion.id)
+        .order_by(ModelClass.position)
+        .correlate(ModelVersion)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            Model.name,
+            ModelVersion.number,
+            aliases,
+            func.lower(ModelVersion.state),
+            labels,
+            ModelVersion.input_spec,
+            ModelVersion.preprocessing,
+            ModelVersion.metrics,
+            ModelVersion.artifact_sha256,
+            ModelVersion.created_at,
+        )
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(ModelVersion.state != "PENDING")
+        .order_by(Model.name, ModelVersion.number.desc())
+    )
+    with sessions() as session:
+        return [VersionInfo(*row) for row in session.execute(query)]
+
+
+def find_version(sessions: Sessions, model: str, *, version: int | None = None, alias: str | None = None) -> Artifact:
+    """Return what it takes to run a version: by number, else by alias (default `champion`). Raises `NotFound`, `Invalid`."""
+    if version is not None and alias is not None:
+        raise Invalid("give version or alias, not both", field="alias")
+    query = (
+        select(ModelVersion, Model.name)
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(Model.name == model, ModelVersion.state == "READY")
+    )
+    if version is not None:
+        query = query.where(ModelVersion.number == version)
+    else:
+        query = query.join(ModelAlias, ModelAlias.model_version_id == ModelVersion.id).where(
+            ModelAlias.alias == (alias or CHAMPION)
+        )
+    with sessions() as session:
+        found = session.execute(query).one_or_none()
+        if found is None:
+            wanted = f"version {version}" if version is not None else f"alias {alias or CHAMPION!r}"
+            raise NotFound(f"there is no model {model!r} with {wanted}: GET /api/v1/models lists them", field="model")
+        row: ModelVersion = found[0]
+        classes = session.execute(
+            select(ModelClass.label_id, Label.name)
+            .join(Label, Label.id == ModelClass.label_id)
+            .where(ModelClass.model_version_id == row.id)
+            .order_by(ModelClass.position)
+        ).all()
+    return Artifact(
+        version_id=row.id,
+        model=found[1],
+        number=row.number,
+        litert_key=row.litert_key,
+        litert_sha256=row.litert_sha256,
+        litert_size=row.litert_size,
+        spec=InputSpec.from_json(row.input_spec),
+        recipe=Preprocessing.from_json(row.preprocessing),
+        label_ids=tuple(item.label_id for item in classes),
+        labels=tuple(item.name for item in classes),
+    )
+
+
+def registered_number(sessions: Sessions, name: str, sha256: str) -> int | None:
+    """Return the number of the READY version of `name` that was made from this file, None when there is none."""
+    query = (
+        select(func.max(ModelVersion.number))
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
+    )
+    with sessions() as session:
+        return session.scalar(query)
+
+
+def _begin(
+    session: Session, name: str, vetted: VettedModel, labels: Sequence[str], metrics: Mapping[str, Any], actor: Actor
+) -> ModelVersion:
+    session.execute(upsert(Model).values(name=name).on_conflict_do_nothing())
+    # The lock makes two registrations of one name take turns, so that numbers have no gaps and no repeats.
+    model_id = session.scalars(select(Model.id).where(Model.name == name).with_for_update()).one()
+    last = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id)) or 0
+    label_ids = ensure_words(session, Label, labels)
+    version = ModelVersion(
+        model_id=model_id,
+        number=last + 1,
+        state="PENDING",
+        artifact_key=new_model_key(vetted.sha256, ".keras"),
+        artifact_sha256=vetted.sha256,
+        artifact_size=vetted.byte_size,
+        litert_key=new_model_key(vetted.tflite_sha256, ".tflite"),
+        litert_sha256=vetted.tflite_sha256,
+        litert_size=len(vetted.tflite),
+        input_spec=vetted.input.to_json(),
+        preprocessing=vetted.preprocessing.to_json(),
+        metrics={
+            **metrics,
+            "parameters": vetted.parameters,
+            "litert_max_difference": vetted.parity,
+            "keras": vetted.keras_version,
+        },
+        created_by=actor.account_id,
+    )
+    session.add(version)
+    session.flush()
+    session.execute(
+        insert(ModelClass),
+        [{"model_version_id": version.id, "position": place, "label_id": label_ids[label]} for place, label in enumerate(labels)],
+    )
+    return version
+
+
+def _abandon(sessions: Sessions, version: ModelVersion) -> None:
+    with sessions() as session, session.begin():
+        for key in (version.artifact_key, version.litert_key):
+            session.execute(
+                upsert(ObjectDeletion).values(object_key=key, reason="a model was not registered").on_conflict_do_nothing()
+            )
+        session.delete(session.get_one(ModelVersion, version.id))
+
+
+def register_model(
+    sessions: Sessions,
+    store: ObjectStore,
+    path: Path,
+    *,
+    name: str,
+    labels: Sequence[str],
+    preprocessing: Preprocessing | None,
+    metrics: Mapping[str, Any],
+    actor: Actor,
+    work_dir: Path,
+    vet: Vet = vet_model,
+) -> int:
+    """Vet a `.keras` file, keep it with its LiteRT form, and return the new version's number; the first version becomes champion.
+
+    The same file under the same name is registered once. Raises `BadModel` with the reason; nothing has changed then.
+    """
+    names = [clean_name(label, field="labels") for label in labels]
+    if len(set(names)) != len(names):
+        raise BadModel("labels", "two classes have the same label: give each its own")
+    data = path.read_bytes()
+    known = registered_number(sessions, name, hashlib.sha256(data).hexdigest())
+    if known is not None:
+        return known
+    vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
+    with sessions() as session, session.begin():
+        version = _begin(session, name, vetted, names, metrics, actor)
+    try:
+        store.put_object(
+            version.artifact_key, io.BytesIO(data), size=len(data), sha256=vetted.sha256, media_type=KERAS_MEDIA_TYPE
+        )
+        store.put_object(
+            version.litert_key,
+            io.BytesIO(vetted.tflite),
+            size=len(vetted.tflite),
+            sha256=vetted.tflite_sha256,
+            media_type=LITERT_MEDIA_TYPE,
+        )
+        with sessions() as session, session.begin():
+            session.execute(update(ModelVersion).where(ModelVersion.id == version.id).values(state="READY"))
+            first = {
+                "model_id": version.model_id,
+                "alias": CHAMPION,
+                "model_version_id": version.id,
+                "updated_by": actor.account_id,
+            }
+            session.execute(upsert(ModelAlias).values(first).on_conflict_do_nothing())
+    except Exception:
+        _abandon(sessions, version)
+        raise
+    return version.number

@@ -1,0 +1,134 @@
+"""Run registered models in this process: loaded once, verified, shared by all threads."""
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from cachetools import TTLCache
+
+from schema.session import Sessions
+from service.accounts.actor import Actor
+from service.errors import ModelUnavailable
+from service.models.predictions import Scored, store_prediction
+from service.models.preprocessing import to_model_input
+from service.models.registry import Artifact, find_version
+from service.models.runtime import LiteRTModel
+from service.pictures.fetch import read_bytes, reference
+from service.png import PngLimits
+from service.png.pixels import decode
+from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
+
+# A moved alias is followed within this time.
+ALIAS_CACHE_S = 2
+BUILT_IN = "mnist"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """How a caller names a version: by number, else by alias, else the champion."""
+
+    model: str = BUILT_IN
+    version: int | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model made of a picture. `latency_ms` is decoding, preprocessing and model, without fetching the bytes."""
+
+    image_id: int | None
+    model: str
+    version: int
+    label: str
+    score: float
+    scores: dict[str, float]
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version that is ready to run."""
+
+    artifact: Artifact
+    runtime: LiteRTModel
+
+    def score(self, data: bytes, *, max_pixels: int) -> Scored:
+        """Predict one PNG. Raises `BadImage`, `TooManyPixels`, `ModelInput`, `ModelUnavailable`."""
+        started = time.perf_counter()
+        prepared = to_model_input(decode(data, max_pixels=max_pixels), self.artifact.spec, self.artifact.recipe)
+        scores = self.runtime.predict(prepared[np.newaxis])[0]
+        return Scored(scores, (time.perf_counter() - started) * 1000)
+
+
+def load(store: ObjectStore, artifact: Artifact) -> Loaded:
+    """Fetch a version's converted file, compare it with its SHA-256, and load it. Raises `ModelUnavailable`, `StoreError`."""
+    try:
+        data = store.get_object(artifact.litert_key, max_size=artifact.litert_size)
+    except (ObjectNotFound, ObjectTooLarge):
+        data = b""
+    if hashlib.sha256(data).hexdigest() != artifact.litert_sha256:
+        raise ModelUnavailable(
+            f"the file of {artifact.model} version {artifact.number} is missing or altered: register the model again"
+        )
+    return Loaded(artifact, LiteRTModel(data, artifact.spec, artifact.labels))
+
+
+class ModelServer:
+    """The versions that this process runs. Make it after the process has forked; every method is thread-safe."""
+
+    def __init__(self, sessions: Sessions, store: ObjectStore) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._lock = threading.Lock()
+        self._found: TTLCache[ModelRef, Artifact] = TTLCache(maxsize=256, ttl=ALIAS_CACHE_S)
+        self._loaded: dict[int, Loaded] = {}
+        self._loading: dict[int, threading.Lock] = {}
+
+    def get(self, ref: ModelRef) -> Loaded:
+        """Return a version, loaded at its first use; a herd of callers loads it once. Raises `NotFound`, `ModelUnavailable`."""
+        with self._lock:
+            artifact = self._found.get(ref)
+        if artifact is None:
+            artifact = find_version(self._sessions, ref.model, version=ref.version, alias=ref.alias)
+            with self._lock:
+                self._found[ref] = artifact
+        version_id = artifact.version_id
+        loaded = self._loaded.get(version_id)
+        if loaded is not None:
+            return loaded
+        with self._lock:
+            mine = self._loading.setdefault(version_id, threading.Lock())
+        with mine:
+            if version_id not in self._loaded:
+                self._loaded[version_id] = load(self._store, artifact)
+            return self._loaded[version_id]
+
+    def predict_bytes(self, data: bytes, ref: ModelRef, *, limits: PngLimits) -> Outcome:
+        """Predict a PNG that is not stored."""
+        loaded = self.get(ref)
+        return _outcome(None, loaded.artifact, loaded.score(data, max_pixels=limits.max_pixels))
+
+    def predict_image(self, image_id: int, ref: ModelRef, *, actor: Actor) -> Outcome:
+        """Predict a stored picture and commit the row. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
+        loaded = self.get(ref)
+        picture = reference(self._sessions, image_id, with_bytes=True)
+        # Its pixels were within the limits when it was kept, whatever the limits are now.
+        scored = loaded.score(read_bytes(self._store, picture), max_pixels=2**62)
+        store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
+        return _outcome(image_id, loaded.artifact, scored)
+
+
+def _outcome(image_id: int | None, artifact: Artifact, scored: Scored) -> Outcome:
+    best = scored.best
+    scores = [float(score) for score in scored.scores]
+    return Outcome(
+        image_id=image_id,
+        model=artifact.model,
+        version=artifact.number,
+        label=artifact.labels[best],
+        score=scores[best],
+        scores=dict(zip(artifact.labels, scores, strict=True)),
+        latency_ms=round(scored.latency_ms, 3),
+    )

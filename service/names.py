@@ -1,0 +1,108 @@
+"""Text that people type, made fit to be kept: one rule for labels, tags, file names and free attributes.
+
+PostgreSQL keeps neither NUL nor lone surrogates, and a name with invisible control characters cannot be told from another. So: Unicode NFC,
+outer space stripped, inner white space single, control characters refused in names and dropped from file names.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from service.errors import Invalid
+
+NAME_MAX = 200
+FILE_NAME_MAX_BYTES = 255
+TAGS_MAX = 100
+ATTRIBUTES_MAX_BYTES = 16 * 1024
+_SPLIT = re.compile(r"^[a-z0-9_-]{1,32}$")
+
+
+def _unkeepable(char: str) -> bool:
+    # Cc: control, Cs: surrogate. Cf (joiners, direction marks) is part of real words and emoji and is kept.
+    return unicodedata.category(char) in ("Cc", "Cs")
+
+
+def clean_name(value: str, *, field: str) -> str:
+    """Return a label's, tag's or account's name in the form that is kept. Raises `Invalid`."""
+    name = " ".join(unicodedata.normalize("NFC", value).split())
+    if not name:
+        raise Invalid(f"{field} is empty: give 1 to {NAME_MAX} characters", field=field)
+    if len(name) > NAME_MAX:
+        raise Invalid(f"{field} has {len(name)} characters: at most {NAME_MAX} are kept", field=field)
+    if any(_unkeepable(char) for char in name):
+        raise Invalid(f"{field} has control characters: leave them out", field=field)
+    return name
+
+
+def clean_tags(values: Iterable[str]) -> list[str]:
+    """Return tags cleaned, without repeats, in order. Raises `Invalid`."""
+    tags = sorted({clean_name(value, field="tags") for value in values})
+    if len(tags) > TAGS_MAX:
+        raise Invalid(f"tags has {len(tags)} tags: at most {TAGS_MAX} on one picture", field="tags")
+    return tags
+
+
+def clean_split(value: str | None) -> str | None:
+    """Return a split's name. Raises `Invalid`."""
+    if value is None or value == "":
+        return None
+    if not _SPLIT.match(value):
+        raise Invalid("split is 1 to 32 of a-z, 0-9, '_' and '-', such as train, test or validation", field="split")
+    return value
+
+
+def clean_file_name(value: str | None) -> str | None:
+    """Return a file's own name without folders, at most 255 bytes of UTF-8 with the extension kept; None when nothing is left."""
+    if not value:
+        return None
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", value)[-1])
+    name = "".join(char for char in name if not _unkeepable(char)).strip()
+    stem, dot, extension = name.rpartition(".")
+    if len(name.encode()) > FILE_NAME_MAX_BYTES and dot and len(extension.encode()) < 16:
+        room = FILE_NAME_MAX_BYTES - len(extension.encode()) - 1
+        name = stem.encode()[:room].decode(errors="ignore") + dot + extension
+    return name.encode()[:FILE_NAME_MAX_BYTES].decode(errors="ignore") or None
+
+
+def _check_json(value: Any, depth: int = 0) -> None:
+    if depth > 8:
+        raise Invalid("attributes is nested more than 8 deep", field="attributes")
+    if isinstance(value, str):
+        if "\x00" in value or any(unicodedata.category(char) == "Cs" for char in value):
+            raise Invalid(
+                "attributes has a NUL character or half of a surrogate pair in a text: leave it out", field="attributes"
+            )
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_json(key, depth + 1)
+            _check_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, depth + 1)
+    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise Invalid("attributes has NaN or Infinity, which JSON does not know", field="attributes")
+
+
+def clean_attributes(value: Any) -> dict[str, Any]:
+    """Return free attributes as PostgreSQL's jsonb accepts them: an object of at most 16 KiB. Raises `Invalid`."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Invalid('attributes must be a JSON object, such as {"camera": "M3"}', field="attributes")
+    _check_json(value)
+    size = len(json.dumps(value, ensure_ascii=False).encode())
+    if size > ATTRIBUTES_MAX_BYTES:
+        raise Invalid(f"attributes has {size} bytes: at most {ATTRIBUTES_MAX_BYTES} are kept", field="attributes")
+    return value
+
+
+def parse_attributes(text: str | None) -> dict[str, Any]:
+    """Read attributes from a form field. Raises `Invalid`."""
+    if not text or not text.strip():
+        return {}
+    try:
+        return clean_attributes(json.loads(text))
+    except (ValueError, RecursionError) as exc:
+        raise Invalid(f'attributes is not JSON ({exc}): give an object, such as {{"camera": "M3"}}', field="attributes") from None

@@ -1,0 +1,121 @@
+"""Resolve references: from a picture's id to its bytes, its thumbnail or a link to it.
+
+Bytes are compared with the row's SHA-256 before anybody gets them, so that a model never sees, and a client is never sent, bytes that were not
+uploaded. The thumbnail serves in place of the object where it is the original.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from schema.session import Sessions
+from schema.tables import Image, Thumbnail
+from service.errors import Invalid, ObjectCorrupt, ObjectLost
+from service.pictures.search import BIGINT_MAX, ThumbnailInfo, no_such_image
+from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge, PresignedURL
+
+URLS_MAX = 1_000
+ORIGINAL = "original"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a picture's bytes are and what they must be. `inline` are the bytes themselves where the row carries them."""
+
+    image_id: int
+    object_key: str
+    sha256: str
+    byte_size: int
+    original_name: str | None
+    inline: bytes | None
+
+
+def _query(with_bytes: bool) -> Select[*tuple[Any, ...]]:
+    columns = [Image.id, Image.object_key, Image.sha256, Image.byte_size, Image.original_name]
+    if not with_bytes:
+        return select(*columns).where(Image.state == "READY")
+    return (
+        select(*columns, Thumbnail.data)
+        .outerjoin(Thumbnail, (Thumbnail.image_id == Image.id) & (Thumbnail.recipe == ORIGINAL))
+        .where(Image.state == "READY")
+    )
+
+
+def references(session: Session, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
+    """Return a reference for each of these pictures that is visible; `with_bytes` brings along what the rows carry."""
+    wanted = [image_id for image_id in image_ids if 0 < image_id <= BIGINT_MAX]
+    rows = session.execute(_query(with_bytes).where(Image.id.in_(wanted)))
+    return {
+        row.id: Reference(
+            row.id,
+            row.object_key,
+            row.sha256,
+            row.byte_size,
+            row.original_name,
+            bytes(row.data) if with_bytes and row.data else None,
+        )
+        for row in rows
+    }
+
+
+def reference(sessions: Sessions, image_id: int, *, with_bytes: bool = False) -> Reference:
+    """Return where one picture's bytes are. Raises `NotFound`."""
+    with sessions() as session:
+        found = references(session, [image_id], with_bytes=with_bytes)
+    if image_id not in found:
+        raise no_such_image(image_id)
+    return found[image_id]
+
+
+def read_bytes(store: ObjectStore, ref: Reference) -> bytes:
+    """Return a picture's bytes, proven to be the uploaded ones. Raises `ObjectLost`, `ObjectCorrupt`, `StoreError`."""
+    if ref.inline is not None:
+        data = ref.inline
+    else:
+        try:
+            data = store.get_object(ref.object_key, max_size=ref.byte_size)
+        except ObjectNotFound:
+            raise ObjectLost(f"the bytes of picture {ref.image_id} are not in the store: upload the same file again") from None
+        except ObjectTooLarge:
+            data = b""
+    if hashlib.sha256(data).hexdigest() != ref.sha256:
+        raise ObjectCorrupt(f"the stored bytes of picture {ref.image_id} are not those that were uploaded")
+    return data
+
+
+def get_thumbnail(sessions: Sessions, image_id: int) -> ThumbnailInfo:
+    """Return the small picture from the row. Raises `NotFound`."""
+    query = (
+        select(Thumbnail.media_type, Thumbnail.width, Thumbnail.height, Thumbnail.data)
+        .join(Image, Image.id == Thumbnail.image_id)
+        .where(Image.id == image_id, Image.state == "READY")
+    )
+    with sessions() as session:
+        row = session.execute(query).one_or_none() if 0 < image_id <= BIGINT_MAX else None
+    if row is None:
+        raise no_such_image(image_id)
+    return ThumbnailInfo(row.media_type, row.width, row.height, bytes(row.data))
+
+
+def presign(store: ObjectStore, ref: Reference, *, now: datetime, lifetime_s: int, inline: bool = True) -> PresignedURL:
+    """Sign a link to a picture's bytes; no network is used, and the same link comes back within a window."""
+    name = ref.original_name or f"{ref.image_id}.png"
+    return store.presign_get(ref.object_key, now=now, lifetime_s=lifetime_s, filename=name, inline=inline)
+
+
+def presign_many(
+    sessions: Sessions, store: ObjectStore, image_ids: Sequence[int], *, now: datetime, lifetime_s: int
+) -> list[tuple[int, PresignedURL]]:
+    """Sign links to many pictures, in the order asked; ids that are not there are left out. Raises `Invalid`."""
+    if len(image_ids) > URLS_MAX:
+        raise Invalid(f"ids has {len(image_ids)} ids: at most {URLS_MAX} at once", field="ids")
+    with sessions() as session:
+        found = references(session, image_ids, with_bytes=False)
+    return [
+        (image_id, presign(store, found[image_id], now=now, lifetime_s=lifetime_s)) for image_id in image_ids if image_id in found
+    ]

@@ -1,0 +1,191 @@
+"""Upload one picture: two stores, no shared transaction, and nothing lost or half kept.
+
+    U0  check the bytes                                    nothing written yet
+    U1  commit a PENDING row with key, facts, thumbnail    invisible; its lease names when the sweep may take it
+    U2  PUT the bytes under the row's fresh key            dead here: the row names the object, the sweep removes both
+    U3  commit PENDING -> READY                            from here the picture is visible and acknowledged
+
+Any number of uploads of the same bytes may run at once: each has a row and a key of its own, the first to reach U3 wins by a unique index,
+and the others hand their attempt to the outbox and answer with the winner (docs/decisions/0002-racing-uploads.md).
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from schema.queries.deletions import start_deletion
+from schema.queries.words import ensure_words
+from schema.session import Sessions, constraint_of
+from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
+from service.accounts.actor import Actor
+from service.errors import UploadInterrupted
+from service.names import clean_attributes, clean_file_name, clean_name, clean_split, clean_tags
+from service.png import PngFacts, PngLimits, inspect
+from storage.base import ObjectStore, StoreError
+from storage.keys import new_image_key
+
+MEDIA_TYPE = "image/png"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the uploader says of a picture. Cleaned when made; raises `Invalid` naming the field."""
+
+    original_name: str | None = None
+    label: str | None = None
+    tags: Sequence[str] = ()
+    split: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "original_name", clean_file_name(self.original_name))
+        object.__setattr__(self, "label", clean_name(self.label, field="label") if self.label and self.label.strip() else None)
+        object.__setattr__(self, "tags", tuple(clean_tags(tag for tag in self.tags if tag.strip())))
+        object.__setattr__(self, "split", clean_split(self.split))
+        object.__setattr__(self, "attributes", clean_attributes(self.attributes))
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The picture's id, and whether it is new (False: these bytes were here already, and nothing was changed)."""
+
+    image_id: int
+    created: bool
+
+
+def find_by_sha256(session: Session, sha256: str) -> int | None:
+    """Return the visible picture with these bytes."""
+    return session.scalar(select(Image.id).where(Image.sha256 == sha256, Image.state == "READY"))
+
+
+def image_row(
+    facts: PngFacts, description: Description, *, key: str, label_id: int | None, source: str, actor: Actor
+) -> dict[str, Any]:
+    """Return the values of a PENDING row of `image`."""
+    return {
+        "sha256": facts.sha256,
+        "object_key": key,
+        "byte_size": facts.byte_size,
+        "state": "PENDING",
+        "width": facts.width,
+        "height": facts.height,
+        "channels": facts.channels,
+        "bit_depth": facts.bit_depth,
+        "color_type": facts.color_type,
+        "original_name": description.original_name,
+        "label_id": label_id,
+        "split": description.split,
+        "source": source,
+        "attributes": description.attributes,
+        "png": facts.png,
+        "exif": facts.exif,
+        "taken_at": facts.taken_at,
+        "created_by": actor.account_id,
+    }
+
+
+def thumbnail_row(facts: PngFacts, image_id: int) -> dict[str, Any]:
+    """Return the values of the row of `thumbnail`."""
+    thumbnail = facts.thumbnail
+    return {
+        "image_id": image_id,
+        "media_type": thumbnail.media_type,
+        "width": thumbnail.width,
+        "height": thumbnail.height,
+        "recipe": thumbnail.recipe,
+        "data": thumbnail.data,
+    }
+
+
+def _begin(sessions: Sessions, facts: PngFacts, description: Description, *, source: str, actor: Actor) -> tuple[int, str] | int:
+    """U1: return the attempt's id and key, or the id of the picture that is here already."""
+    key = new_image_key(facts.sha256)
+    with sessions() as session, session.begin():
+        existing = find_by_sha256(session, facts.sha256)
+        if existing is not None:
+            return existing
+        label_id = ensure_words(session, Label, [description.label])[description.label] if description.label else None
+        tag_ids = ensure_words(session, Tag, description.tags)
+        row = image_row(facts, description, key=key, label_id=label_id, source=source, actor=actor)
+        image_id = session.execute(insert(Image).values(row).returning(Image.id)).scalar_one()
+        session.execute(insert(Thumbnail).values(thumbnail_row(facts, image_id)))
+        if tag_ids:
+            session.execute(insert(ImageTag), [{"image_id": image_id, "tag_id": tag_id} for tag_id in tag_ids.values()])
+    return image_id, key
+
+
+def _abandon(sessions: Sessions, image_id: int, reason: str, delay: timedelta = timedelta()) -> None:
+    """Hand an attempt to the outbox at once. Where that fails too, its lease runs out and the sweep does it."""
+    try:
+        with sessions() as session, session.begin():
+            start_deletion(session, reason=reason, image_id=image_id, from_state="PENDING", delay=delay)
+    except DBAPIError:
+        log.warning("an abandoned upload is left to the sweep", extra={"image_id": image_id}, exc_info=True)
+
+
+def mark_ready(session: Session, image_ids: Sequence[int]) -> list[int]:
+    """U3: make PENDING rows visible and return their ids; one that the sweep has taken is missing from the answer."""
+    return list(
+        session.scalars(
+            update(Image)
+            .where(Image.id.in_(image_ids), Image.state == "PENDING")
+            .values(state="READY", ready_at=func.now(), lease_until=None)
+            .returning(Image.id)
+        )
+    )
+
+
+def _finish(sessions: Sessions, image_id: int, sha256: str) -> Uploaded:
+    try:
+        with sessions() as session, session.begin():
+            done = mark_ready(session, [image_id])
+    except IntegrityError as exc:
+        if constraint_of(exc) != "uq_image_sha256_ready":
+            raise
+        _abandon(sessions, image_id, "another upload of the same bytes was faster")
+        with sessions() as session:
+            winner = find_by_sha256(session, sha256)
+        if winner is not None:
+            return Uploaded(winner, created=False)
+        # The winner was deleted in this very moment: rare enough to let the client repeat.
+    except DBAPIError:
+        # The answer to COMMIT may be lost although it happened: the row knows.
+        with contextlib.suppress(DBAPIError), sessions() as session:
+            if session.scalar(select(Image.state).where(Image.id == image_id)) == "READY":
+                return Uploaded(image_id, created=True)
+        raise
+    else:
+        if done:
+            return Uploaded(image_id, created=True)
+    raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
+
+
+def upload_image(
+    sessions: Sessions, store: ObjectStore, data: bytes, description: Description, *, limits: PngLimits, source: str, actor: Actor
+) -> Uploaded:
+    """Keep a picture and return its id; the same bytes again give the existing picture, unchanged.
+
+    Raises `BadImage`, `TooLarge` or `TooManyPixels` with nothing written, `StoreError` or a database error with nothing visible.
+    """
+    facts = inspect(data, limits)
+    begun = _begin(sessions, facts, description, source=source, actor=actor)
+    if isinstance(begun, int):
+        return Uploaded(begun, created=False)
+    image_id, key = begun
+    try:
+        store.put_object(key, io.BytesIO(data), size=facts.byte_size, sha256=facts.sha256, media_type=MEDIA_TYPE)
+    except StoreError:
+        # After a timeout the bytes may still land; the key is this attempt's alone, and the outbox waits until they must have.
+        _abandon(sessions, image_id, "the store did not take the bytes", delay=LEASE)
+        raise
+    return _finish(sessions, image_id, facts.sha256)

@@ -1,0 +1,36 @@
+"""What each view demands: declared on the view, checked before its body is read. A view that declares nothing is refused."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service.accounts.actor import Role
+
+MIB = 1024 * 1024
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a view (None: anybody) and how much they may send.
+
+    `body` is "small" for at most 1 MiB (JSON, small forms), "picture" for one file, "form" for many.
+    """
+
+    role: Role | None
+    body: str = "small"
+
+
+def access(role: Role | None, *, body: str = "small") -> Callable[[F], F]:
+    """Declare what a view demands."""
+
+    def declare(view: F) -> F:
+        view.access = Access(role, body)  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def access_of(view: Callable[..., Any]) -> Access | None:
+    """Return what a view declares, None for nothing."""
+    return getattr(view, "access", None)

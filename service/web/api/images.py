@@ -1,0 +1,167 @@
+"""Endpoints on pictures."""
+
+import io
+from datetime import UTC, datetime
+from typing import cast
+
+from flask import Response, redirect, request, send_file
+from werkzeug.datastructures import FileStorage
+from werkzeug.http import quote_etag
+
+from service.accounts.actor import Role
+from service.names import parse_attributes
+from service.pictures import delete, fetch, labels, search, upload
+from service.web.api import api
+from service.web.api.contract import Answer, Strict, endpoint
+from service.web.api.shapes import (
+    HashesBody,
+    HashHit,
+    HashHits,
+    IdsBody,
+    Image,
+    ImagePage,
+    ImageQuery,
+    LabelBody,
+    TagsBody,
+    UploadForm,
+    Url,
+    Urls,
+)
+from service.web.context import actor, context
+from service.web.files import read_file
+
+THUMBNAIL_CACHE_S = 24 * 3600
+
+
+class FileQuery(Strict):
+    inline: bool = True
+
+
+@endpoint(
+    api,
+    "POST",
+    "/images",
+    Role.EDITOR,
+    summary="Upload a picture",
+    form=UploadForm,
+    answers={200: Image, 201: Image},
+)
+def upload_image(file: FileStorage, form: UploadForm) -> Answer:
+    """201 and the new picture, or 200 and the existing one, unchanged, when these bytes are here already."""
+    ctx = context()
+    description = upload.Description(
+        original_name=file.filename,
+        label=form.label,
+        tags=form.tags,
+        split=form.split,
+        attributes=parse_attributes(form.attributes),
+    )
+    data = read_file(file, ctx.settings.max_upload_bytes)
+    done = upload.upload_image(ctx.sessions, ctx.store, data, description, limits=ctx.limits, source="api", actor=actor())
+    image = Image.of(search.get_image(ctx.sessions, done.image_id))
+    return image, 201 if done.created else 200, {"Location": image.links.self}
+
+
+@endpoint(api, "GET", "/images", Role.VIEWER, summary="List pictures, newest first", query=ImageQuery, answers={200: ImagePage})
+def list_images(query: ImageQuery) -> Answer:
+    """A page of the pictures that match all conditions."""
+    return ImagePage.of(search.list_images(context().sessions, query.filter(), limit=query.limit, after=query.after))
+
+
+@endpoint(api, "GET", "/images/<int:image_id>", Role.VIEWER, summary="One picture", answers={200: Image})
+def get_image(image_id: int) -> Answer:
+    """Everything that lists show of it."""
+    return Image.of(search.get_image(context().sessions, image_id))
+
+
+@endpoint(api, "DELETE", "/images/<int:image_id>", Role.EDITOR, summary="Delete a picture", answers={204: ""})
+def delete_image(image_id: int) -> Answer:
+    """It is gone from every list and link at once; its bytes leave the bucket within a minute."""
+    delete.delete_image(context().sessions, image_id)
+    return None, 204
+
+
+@endpoint(
+    api,
+    "GET",
+    "/images/<int:image_id>/file",
+    Role.VIEWER,
+    summary="The original bytes",
+    query=FileQuery,
+    answers={302: "", 200: "image/png"},
+)
+def get_file(image_id: int, query: FileQuery) -> Answer:
+    """302 to a presigned URL; with PIXREF_FILE_DELIVERY=stream the bytes themselves, with ETag, Range and 304."""
+    ctx = context()
+    ref = fetch.reference(ctx.sessions, image_id)
+    if ctx.settings.file_delivery == "redirect":
+        now = datetime.now(UTC)
+        link = fetch.presign(ctx.store, ref, now=now, lifetime_s=ctx.settings.url_lifetime_s, inline=query.inline)
+        response = redirect(link.url, 302)
+        # The link outlives the cached redirect, so that a page that was left open still finds its pictures.
+        fresh_s = max(0, int((link.expires_at - now).total_seconds()) - ctx.settings.url_lifetime_s)
+        response.headers["Cache-Control"] = f"private, max-age={fresh_s}"
+        return response
+    if request.if_none_match.contains(ref.sha256):
+        return _unchanged(ref.sha256)
+    name = ref.original_name or f"{image_id}.png"
+    stream = io.BytesIO(fetch.read_bytes(ctx.store, ref))
+    answer = send_file(
+        stream, upload.MEDIA_TYPE, as_attachment=not query.inline, download_name=name, etag=ref.sha256, conditional=True
+    )
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
+def _unchanged(etag: str) -> Response:
+    return Response(status=304, headers={"ETag": quote_etag(etag)})
+
+
+@endpoint(
+    api,
+    "GET",
+    "/images/<int:image_id>/thumbnail",
+    Role.VIEWER,
+    summary="The thumbnail",
+    answers={200: "image/webp"},
+)
+def get_thumbnail(image_id: int) -> Answer:
+    """From the database, PNG or WebP, at most 16 KiB; works while the bucket does not."""
+    thumbnail = fetch.get_thumbnail(context().sessions, image_id)
+    response = Response(thumbnail.data, mimetype=thumbnail.media_type)
+    response.add_etag()
+    response.headers["Cache-Control"] = f"private, max-age={THUMBNAIL_CACHE_S}"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return cast(Response, response.make_conditional(request))
+
+
+@endpoint(api, "PUT", "/images/<int:image_id>/label", Role.EDITOR, summary="Set the label", body=LabelBody, answers={200: Image})
+def put_label(image_id: int, body: LabelBody) -> Answer:
+    """One label a picture; every change is kept in its history."""
+    return Image.of(labels.set_label(context().sessions, image_id, body.label, actor=actor()))
+
+
+@endpoint(api, "PUT", "/images/<int:image_id>/tags", Role.EDITOR, summary="Set the tags", body=TagsBody, answers={200: Image})
+def put_tags(image_id: int, body: TagsBody) -> Answer:
+    """Exactly these tags from now on."""
+    return Image.of(labels.set_tags(context().sessions, image_id, body.tags))
+
+
+@endpoint(api, "POST", "/images/urls", Role.VIEWER, summary="Presigned URLs for many pictures", body=IdsBody, answers={200: Urls})
+def presign_images(body: IdsBody) -> Answer:
+    """In the order asked; ids that are not there are left out."""
+    ctx = context()
+    links = fetch.presign_many(ctx.sessions, ctx.store, body.ids, now=datetime.now(UTC), lifetime_s=ctx.settings.url_lifetime_s)
+    return Urls.model_construct(
+        items=[Url.model_construct(id=image_id, url=link.url, expires_at=link.expires_at) for image_id, link in links]
+    )
+
+
+@endpoint(
+    api, "POST", "/images/check", Role.VIEWER, summary="Which of these files are here?", body=HashesBody, answers={200: HashHits}
+)
+def check_hashes(body: HashesBody) -> Answer:
+    """By SHA-256, before sending what is here already."""
+    known = search.known_hashes(context().sessions, body.sha256)
+    return HashHits(items=[HashHit(sha256=sha256, id=known.get(sha256)) for sha256 in body.sha256])

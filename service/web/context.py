@@ -1,0 +1,36 @@
+"""What views work with: the parts that `create_app` was given, and who is asking."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app, g
+
+from schema.session import Sessions
+from service.accounts.actor import Actor
+from service.models.serving import ModelServer
+from service.png import PngLimits
+from service.settings import Settings
+from storage.base import ObjectStore
+
+EXTENSION = "pixref"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The application's parts."""
+
+    settings: Settings
+    sessions: Sessions
+    store: ObjectStore
+    models: ModelServer
+    limits: PngLimits
+
+
+def context() -> Context:
+    """Return the parts of the running application."""
+    return cast(Context, current_app.extensions[EXTENSION])
+
+
+def actor() -> Actor:
+    """Return who asks; only for views that need a role, which `service.web.security` has checked."""
+    return cast(Actor, g.actor)

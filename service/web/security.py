@@ -1,0 +1,158 @@
+"""Who is asking, what they may do, and what browsers are told. Everything is refused that a view does not allow (`service.web.access`)."""
+
+import re
+import threading
+from uuid import uuid4
+
+from cachetools import TTLCache
+from flask import Flask, Response, current_app, g, request, session
+from flask_wtf.csrf import CSRFError, CSRFProtect
+
+from service.accounts.actor import Actor
+from service.accounts.tokens import actor_of_token, actor_of_token_id, digest
+from service.errors import CsrfFailed, Forbidden, NotSignedIn
+from service.web.access import MIB, Access, access_of
+from service.web.context import context
+
+SESSION_TOKEN = "token_id"  # noqa: S105  (a name, not a token)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# A recognised token is not looked up again for this long; a revoked one works no longer than this.
+TOKEN_CACHE_S = 5
+SMALL_BODY = 1 * MIB
+# What multipart adds to a file: boundaries, headers, the other fields.
+MULTIPART_OVERHEAD = 256 * 1024
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+
+# Bootstrap's own pages and the API need nothing else.
+_PERMANENT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+csrf = CSRFProtect()
+
+
+class KnownActors:
+    """Actors recognised in the last seconds, by token digest or by session."""
+
+    def __init__(self) -> None:
+        self._cache: TTLCache[str | int, Actor] = TTLCache(maxsize=1024, ttl=TOKEN_CACHE_S)
+        self._lock = threading.Lock()
+
+    def by_token(self, token: str) -> Actor | None:
+        """Return who bears the token."""
+        key = digest(token)
+        with self._lock:
+            known = self._cache.get(key)
+        return known or self._remember(key, actor_of_token(context().sessions, token))
+
+    def by_session(self, token_id: int) -> Actor | None:
+        """Return who signed in with the token of this id."""
+        with self._lock:
+            known = self._cache.get(token_id)
+        return known or self._remember(token_id, actor_of_token_id(context().sessions, token_id))
+
+    def _remember(self, key: str | int, actor: Actor | None) -> Actor | None:
+        if actor is not None:
+            with self._lock:
+                self._cache[key] = actor
+        return actor
+
+
+def _number_request() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+
+
+def _limit_body(access: Access) -> None:
+    settings = context().settings
+    request.max_content_length = {
+        "small": SMALL_BODY,
+        "picture": settings.max_upload_bytes + MULTIPART_OVERHEAD,
+        "form": settings.max_form_bytes + MULTIPART_OVERHEAD,
+    }[access.body]
+
+
+def _identify() -> Actor | None:
+    known: KnownActors = current_app.extensions["pixref.actors"]
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme:
+        found = known.by_token(token.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
+            raise NotSignedIn("the token is unknown, revoked or expired: send `Authorization: Bearer TOKEN`")
+        return found
+    token_id = session.get(SESSION_TOKEN)
+    return known.by_session(token_id) if isinstance(token_id, int) else None
+
+
+def _guard() -> None:
+    """Check identity, role, body limit and CSRF, in this order, before the body of the request is read."""
+    if request.endpoint is None:
+        return  # no such route: the handler answers 404 or 405
+    view = current_app.view_functions[request.endpoint]
+    access = access_of(view)
+    if request.endpoint == "static" or request.endpoint == "bootstrap.static":
+        access = Access(None)
+    if access is None:
+        raise Forbidden("this address has no declared access")
+    _limit_body(access)
+    by_header = "Authorization" in request.headers
+    g.actor = _identify() if access.role is not None or session else None
+    if access.role is not None:
+        if g.actor is None:
+            raise NotSignedIn("sign in by the link that `make run` prints, or send `Authorization: Bearer TOKEN`")
+        if not g.actor.role.allows(access.role):
+            raise Forbidden(f"this needs the role {access.role}, yours is {g.actor.role}")
+    if request.method not in SAFE_METHODS and not by_header:
+        # A browser sends cookies by itself, so the form must prove that it came from our page.
+        try:
+            csrf.protect()
+        except CSRFError as exc:
+            raise CsrfFailed(f"{exc.description} Load the page again and repeat what you did.") from None
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    for name, value in _PERMANENT_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Content-Security-Policy", current_app.config["CONTENT_SECURITY_POLICY"])
+    if request.endpoint not in ("static", "bootstrap.static"):
+        response.headers.setdefault("Cache-Control", "private, no-store")
+    return response
+
+
+def content_security_policy(public_endpoint: str) -> str:
+    """Return the policy: everything from us, pictures also from the bucket and from the page itself (thumbnails)."""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+        f"img-src 'self' data: {public_endpoint}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def install(app: Flask) -> None:
+    """Put the guard before every view and the headers behind every answer."""
+    settings = app.extensions["pixref"].settings
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        SESSION_COOKIE_NAME="pixref",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.cookie_secure,
+        PERMANENT_SESSION_LIFETIME=30 * 24 * 3600,
+        # Refreshing the cookie with every answer would make each of them uncacheable.
+        SESSION_REFRESH_EACH_REQUEST=False,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        MAX_FORM_MEMORY_SIZE=SMALL_BODY,
+        MAX_FORM_PARTS=2_000,
+        CONTENT_SECURITY_POLICY=content_security_policy(settings.public_endpoint),
+    )
+    app.extensions["pixref.actors"] = KnownActors()
+    csrf.init_app(app)
+    app.before_request(_number_request)
+    app.before_request(_guard)
+    app.after_request(_finish)
