@@ -17,10 +17,11 @@ LOCK_TIMEOUT_MS = 2_000
 Sessions = Callable[[], Session]
 
 
-def open_engine(
-    url: str, *, pool_size: int = 8, application_name: str = "pixref", statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
-) -> Engine:
+def open_engine(url: str, *, pool_size: int = 8, application_name: str = "pixref", search_path: str | None = None) -> Engine:
     """Return an engine that fails within seconds instead of SQLAlchemy's 30; nothing connects before the first use."""
+    options = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS, "timezone": "UTC"}
+    if search_path:
+        options["search_path"] = search_path
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
@@ -33,7 +34,7 @@ def open_engine(
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application_name,
-            "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
 

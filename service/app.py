@@ -7,6 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_bootstrap import Bootstrap5
 
 from schema.session import Sessions
+from service.jobs import JobQueue
 from service.models.serving import ModelServer
 from service.settings import Settings
 from service.web import health, pages, problems, requestlog, security
@@ -43,6 +44,7 @@ def create_app(
         store=store,
         models=models or ModelServer(sessions, store),
         limits=limits_of(settings),
+        jobs=JobQueue(settings.database_url.get_secret_value()),
     )
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600

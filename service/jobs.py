@@ -6,13 +6,14 @@ from typing import Any
 
 import procrastinate
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
-from sqlalchemy import Engine
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
-from schema.session import Sessions
+from schema.session import Sessions, open_engine
 from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 
-SEARCH_PATH = "-c search_path=jobs"
+SCHEMA = "jobs"
+NAMESPACE = "pixref"
 QUEUE_UPKEEP = "upkeep"
 SWEEP = "sweep"
 
@@ -33,21 +34,32 @@ def run_sweep(context: procrastinate.JobContext, timestamp: int | None = None) -
 def worker_app(database_url: str) -> procrastinate.App:
     """Return the queue as the worker needs it."""
     connector = procrastinate.PsycopgConnector(
-        conninfo=database_url, kwargs={"options": SEARCH_PATH, "application_name": "pixref jobs"}
+        conninfo=database_url, kwargs={"options": f"-c search_path={SCHEMA}", "application_name": "pixref jobs"}
     )
     return _app(connector)
 
 
-def deferring_app(engine: Engine) -> procrastinate.App:
-    """Return the queue as one needs it who only puts jobs into it."""
-    connector = SQLAlchemyPsycopg2Connector()
-    connector.open(engine)
-    return _app(connector)
+class JobQueue:
+    """The queue as the web needs it: only to put jobs in."""
+
+    def __init__(self, database_url: str) -> None:
+        connector = SQLAlchemyPsycopg2Connector()
+        connector.open(open_engine(database_url, pool_size=2, application_name="pixref jobs", search_path=SCHEMA))
+        self._app = _app(connector)
+
+    def request_sweep(self) -> None:
+        """Ask the worker to sweep now. Never fails: the sweep of the next minute does the same."""
+        try:
+            self._app.configure_task(f"{NAMESPACE}:{SWEEP}", allow_unknown=False).defer()
+        except AlreadyEnqueued:
+            pass
+        except ConnectorException:
+            log.warning("a sweep could not be requested; the next minute's will do", exc_info=True)
 
 
 def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     app = procrastinate.App(connector=connector)
-    app.add_tasks_from(tasks, namespace="pixref")
+    app.add_tasks_from(tasks, namespace=NAMESPACE)
     return app
 
 

@@ -7,6 +7,7 @@ from flask import current_app, g
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
+from service.jobs import JobQueue
 from service.models.serving import ModelServer
 from service.png import PngLimits
 from service.settings import Settings
@@ -24,6 +25,7 @@ class Context:
     store: ObjectStore
     models: ModelServer
     limits: PngLimits
+    jobs: JobQueue
 
 
 def context() -> Context:

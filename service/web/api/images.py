@@ -78,6 +78,7 @@ def get_image(image_id: int) -> Answer:
 def delete_image(image_id: int) -> Answer:
     """It is gone from every list and link at once; its bytes leave the bucket within a minute."""
     delete.delete_image(context().sessions, image_id)
+    context().jobs.request_sweep()
     return None, 204
 
 
