@@ -15,7 +15,7 @@ from schema.tables import Image, Label, Model, ModelAlias, ModelVersion, Predict
 from service.errors import NotFound
 from service.models.registry import CHAMPION
 from service.pictures.fetch import read_bytes, references
-from service.png.pixels import decode
+from service.png.pixels import decode_stored
 from storage.base import ObjectStore
 
 AGREES, DIFFERS, UNKNOWN = "#1a7f37", "#cf222e", "#57606a"
@@ -70,7 +70,7 @@ def draw(samples: Sequence[Sample], out: Path) -> None:
     figure = Figure(figsize=(1.5 * columns, 1.75 * rows), layout="constrained")
     for place, sample in enumerate(samples, start=1):
         axes = figure.add_subplot(rows, columns, place)
-        pixels = decode(sample.data)
+        pixels = decode_stored(sample.data)
         gray = pixels.shape[2] <= 2
         top = np.iinfo(pixels.dtype).max
         axes.imshow(pixels[:, :, 0] if gray else pixels, cmap="gray" if gray else None, vmin=0, vmax=top)

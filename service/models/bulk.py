@@ -20,7 +20,7 @@ from service.models.predictions import Scored, store_predictions
 from service.models.preprocessing import to_model_input
 from service.models.serving import Loaded
 from service.pictures.fetch import Reference, read_bytes, references
-from service.png.pixels import decode
+from service.png.pixels import decode_stored
 from storage.base import ObjectStore
 
 BATCH = 512
@@ -75,7 +75,7 @@ def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_
 
     def prepare(picture: Reference) -> np.ndarray | str:
         try:
-            pixels = decode(read_bytes(store, picture), max_pixels=2**62)
+            pixels = decode_stored(read_bytes(store, picture))
             return to_model_input(pixels, loaded.artifact.spec, loaded.artifact.recipe)
         except PixrefError as exc:
             return f"{exc.code}: {exc.detail}"

@@ -17,7 +17,7 @@ from service.models.registry import Artifact, find_version
 from service.models.runtime import LiteRTModel
 from service.pictures.fetch import read_bytes, reference
 from service.png import PngLimits
-from service.png.pixels import decode
+from service.png.pixels import decode_checked, decode_stored
 from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
 
 # A moved alias is followed within this time.
@@ -54,10 +54,14 @@ class Loaded:
     artifact: Artifact
     runtime: LiteRTModel
 
-    def score(self, data: bytes, *, max_pixels: int) -> Scored:
-        """Predict one PNG. Raises `BadImage`, `TooManyPixels`, `ModelInput`, `ModelUnavailable`."""
+    def score(self, data: bytes, *, limits: PngLimits | None) -> Scored:
+        """Predict one PNG; `limits` None means a stored one, which was checked when it was kept.
+
+        Raises `BadImage`, `TooLarge`, `TooManyPixels`, `ModelInput`, `ModelUnavailable`, `ModelOutputInvalid`.
+        """
         started = time.perf_counter()
-        prepared = to_model_input(decode(data, max_pixels=max_pixels), self.artifact.spec, self.artifact.recipe)
+        pixels = decode_stored(data) if limits is None else decode_checked(data, limits)
+        prepared = to_model_input(pixels, self.artifact.spec, self.artifact.recipe)
         scores = self.runtime.predict(prepared[np.newaxis])[0]
         return Scored(scores, (time.perf_counter() - started) * 1000)
 
@@ -108,14 +112,13 @@ class ModelServer:
     def predict_bytes(self, data: bytes, ref: ModelRef, *, limits: PngLimits) -> Outcome:
         """Predict a PNG that is not stored."""
         loaded = self.get(ref)
-        return _outcome(None, loaded.artifact, loaded.score(data, max_pixels=limits.max_pixels))
+        return _outcome(None, loaded.artifact, loaded.score(data, limits=limits))
 
     def predict_image(self, image_id: int, ref: ModelRef, *, actor: Actor) -> Outcome:
         """Predict a stored picture and commit the row. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
         loaded = self.get(ref)
         picture = reference(self._sessions, image_id, with_bytes=True)
-        # Its pixels were within the limits when it was kept, whatever the limits are now.
-        scored = loaded.score(read_bytes(self._store, picture), max_pixels=2**62)
+        scored = loaded.score(read_bytes(self._store, picture), limits=None)
         store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
         return _outcome(image_id, loaded.artifact, scored)
 
