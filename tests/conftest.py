@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from schema.provision import ensure_database, provision_database
-from schema.roles import APP
+from schema.roles import APP, prepare_database
 from schema.session import Sessions, open_engine, open_sessions
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token, local_actor
@@ -28,6 +28,7 @@ from service.app import create_app
 from service.embedded.minio import MinioServer, find_minio
 from service.embedded.ports import free_port
 from service.embedded.postgres import PostgresServer
+from service.embedded.versity import VersityServer, find_versity
 from service.models.registry import register_model
 from service.models.serving import BUILT_IN, ModelServer
 from service.models.spec import Preprocessing
@@ -36,6 +37,7 @@ from service.png import PngLimits
 from service.settings import PROJECT_DIR, Settings
 from storage.minio_store import MinioStore
 from storage.provision import ensure_bucket
+from tests.servers import S3Server, require
 
 PASSWORD = "test-password"
 ROOT_USER, ROOT_PASSWORD = "root-of-tests", "root-of-tests-secret"
@@ -76,6 +78,25 @@ def minio(server_dir: Path) -> Iterator[MinioServer]:
 
 
 @pytest.fixture(scope="session")
+def s3_minio(minio: MinioServer) -> S3Server:
+    return S3Server("minio", minio.endpoint, ROOT_USER, ROOT_PASSWORD, unpacks=True)
+
+
+@pytest.fixture(scope="session")
+def s3_versity(server_dir: Path) -> Iterator[S3Server]:
+    binary = require(find_versity(), "no versitygw: go install github.com/versity/versitygw/cmd/versitygw@latest")
+    with VersityServer(
+        binary,
+        server_dir / "versity",
+        port=free_port(),
+        access_key=ROOT_USER,
+        secret_key=ROOT_PASSWORD,
+        log_path=server_dir / "versity.log",
+    ) as server:
+        yield S3Server("versity", server.endpoint, ROOT_USER, ROOT_PASSWORD)
+
+
+@pytest.fixture(scope="session")
 def template_database(postgres: PostgresServer) -> str:
     """A database at head, for the others to be copied from."""
     admin = postgres.url("postgres", PASSWORD, TEMPLATE)
@@ -95,6 +116,10 @@ def database(postgres: PostgresServer, template_database: str) -> Iterator[str]:
     """The name of an empty database at head, this test's alone. Use cases commit, so a rolled-back savepoint would not do."""
     name = f"t_{uuid4().hex[:12]}"
     run_as_admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
+    # A copy has the template's contents but not its rights.
+    copy = make_url(postgres.url("postgres", PASSWORD, name)).set(drivername="postgresql+psycopg2")
+    with create_engine(copy, poolclass=NullPool).begin() as connection:
+        prepare_database(connection)
     yield name
     run_as_admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from service.embedded.ports import free_port
 from storage.base import (
     BucketMissing,
     ObjectExists,
@@ -23,7 +24,7 @@ from storage.base import (
     StoreUnavailable,
 )
 from storage.minio_store import MinioStore
-from tests.servers import free_port, http_answer, read_request, s3_error, tcp_server
+from tests.servers import http_answer, read_request, s3_error, tcp_server
 
 PICTURE = b"picture"
 DIGEST = hashlib.sha256(PICTURE).hexdigest()

@@ -25,6 +25,7 @@ from service.embedded.postgres import PostgresServer, find_binaries
 from service.embedded.secrets import load_or_create_secrets
 from service.embedded.state import locked_state_dir
 from service.embedded.versity import VersityServer, find_versity
+from tests.servers import require
 
 PROJECT = Path(__file__).resolve().parents[2]
 WITHIN_S = 20.0
@@ -230,11 +231,7 @@ def test_minio_takes_nothing_from_the_users_own_installation(
 
 
 def test_versity_serves_buckets(tmp_path: Path) -> None:
-    binary = find_versity()
-    if binary is None:
-        if os.environ.get("PIXREF_TEST_REQUIRE_ALL"):
-            pytest.fail("versitygw is not installed")
-        pytest.skip("versitygw is not installed")
+    binary = require(find_versity(), "versitygw is not installed")
     log_path = tmp_path / "versity.log"
     with VersityServer(
         binary, tmp_path / "objects", port=free_port(), access_key="key", secret_key="secret-secret", log_path=log_path

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -11,18 +10,13 @@ import pytest
 import urllib3
 from minio import Minio
 
+from service.embedded.ports import free_port
 from storage.base import AdminUnsupported, BucketPublic, StoreDenied, StoreError, StoreUnavailable
 from storage.minio_store import MinioStore
 from storage.provision import ensure_bucket, ensure_scoped_key
-from tests.servers import S3Server, free_port, minio_server, versity_server
+from tests.servers import S3Server
 
 SECRET = "a-secret-for-the-app"
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with minio_server(tmp_path_factory.mktemp("minio")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -60,9 +54,9 @@ def root_client(server: S3Server) -> Minio:
     return Minio(endpoint=host, access_key=server.access_key, secret_key=server.secret_key, secure=False, region="us-east-1")
 
 
-def test_the_scoped_key_can_do_all_that_the_app_does(minio: S3Server, bucket: str, app_key: str) -> None:
-    make_bucket(minio, bucket)
-    store = make_key(minio, bucket, app_key)
+def test_the_scoped_key_can_do_all_that_the_app_does(s3_minio: S3Server, bucket: str, app_key: str) -> None:
+    make_bucket(s3_minio, bucket)
+    store = make_key(s3_minio, bucket, app_key)
 
     store.check_bucket()
     put(store, "images/a")
@@ -73,13 +67,13 @@ def test_the_scoped_key_can_do_all_that_the_app_does(minio: S3Server, bucket: st
     store.delete_object("images/a")
 
 
-def test_the_scoped_key_opens_no_other_bucket_and_administers_nothing(minio: S3Server, bucket: str, app_key: str) -> None:
+def test_the_scoped_key_opens_no_other_bucket_and_administers_nothing(s3_minio: S3Server, bucket: str, app_key: str) -> None:
     other = f"test-{uuid4()}"
     for name in (bucket, other):
-        make_bucket(minio, name)
-    put(minio.store(other), "images/a")
-    make_key(minio, bucket, app_key)
-    stranger = MinioStore(minio.endpoint, bucket=other, access_key=app_key, secret_key=SECRET)
+        make_bucket(s3_minio, name)
+    put(s3_minio.store(other), "images/a")
+    make_key(s3_minio, bucket, app_key)
+    stranger = MinioStore(s3_minio.endpoint, bucket=other, access_key=app_key, secret_key=SECRET)
 
     for act in (
         stranger.check_bucket,
@@ -89,9 +83,9 @@ def test_the_scoped_key_opens_no_other_bucket_and_administers_nothing(minio: S3S
         lambda: stranger.delete_object("images/a"),
         lambda: stranger.delete_objects(["images/a"]),
         lambda: list(stranger.list_objects()),
-        lambda: ensure_bucket(minio.endpoint, access_key=app_key, secret_key=SECRET, bucket=f"test-{uuid4()}"),
+        lambda: ensure_bucket(s3_minio.endpoint, access_key=app_key, secret_key=SECRET, bucket=f"test-{uuid4()}"),
         lambda: ensure_scoped_key(
-            minio.endpoint,
+            s3_minio.endpoint,
             root_access_key=app_key,
             root_secret_key=SECRET,
             access_key="another-key",
@@ -101,113 +95,110 @@ def test_the_scoped_key_opens_no_other_bucket_and_administers_nothing(minio: S3S
     ):
         with pytest.raises(StoreDenied):
             act()
-    assert minio.store(other).get_object("images/a") == b"picture"
+    assert s3_minio.store(other).get_object("images/a") == b"picture"
 
 
-def test_provisioning_again_changes_nothing_and_keeps_objects(minio: S3Server, bucket: str, app_key: str) -> None:
-    make_bucket(minio, bucket)
-    store = make_key(minio, bucket, app_key)
+def test_provisioning_again_changes_nothing_and_keeps_objects(s3_minio: S3Server, bucket: str, app_key: str) -> None:
+    make_bucket(s3_minio, bucket)
+    store = make_key(s3_minio, bucket, app_key)
     put(store, "images/a")
 
-    make_bucket(minio, bucket)
-    make_key(minio, bucket, app_key)
+    make_bucket(s3_minio, bucket)
+    make_key(s3_minio, bucket, app_key)
 
     assert store.get_object("images/a") == b"picture"
 
 
-def test_two_at_once(minio: S3Server, bucket: str, app_key: str) -> None:
+def test_two_at_once(s3_minio: S3Server, bucket: str, app_key: str) -> None:
     def provision(_: int) -> None:
-        make_bucket(minio, bucket)
-        make_key(minio, bucket, app_key)
+        make_bucket(s3_minio, bucket)
+        make_key(s3_minio, bucket, app_key)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(provision, range(8)))
 
-    MinioStore(minio.endpoint, bucket=bucket, access_key=app_key, secret_key=SECRET).check_bucket()
+    MinioStore(s3_minio.endpoint, bucket=bucket, access_key=app_key, secret_key=SECRET).check_bucket()
 
 
-def test_a_new_secret_replaces_the_old_one(minio: S3Server, bucket: str, app_key: str) -> None:
-    make_bucket(minio, bucket)
-    old = make_key(minio, bucket, app_key)
-    new = make_key(minio, bucket, app_key, secret="another-secret-for-the-app")
+def test_a_new_secret_replaces_the_old_one(s3_minio: S3Server, bucket: str, app_key: str) -> None:
+    make_bucket(s3_minio, bucket)
+    old = make_key(s3_minio, bucket, app_key)
+    new = make_key(s3_minio, bucket, app_key, secret="another-secret-for-the-app")
 
     new.check_bucket()
     with pytest.raises(StoreDenied):
         old.check_bucket()
 
 
-def test_a_key_that_moves_to_another_bucket_loses_the_first(minio: S3Server, bucket: str, app_key: str) -> None:
+def test_a_key_that_moves_to_another_bucket_loses_the_first(s3_minio: S3Server, bucket: str, app_key: str) -> None:
     second = f"test-{uuid4()}"
     for name in (bucket, second):
-        make_bucket(minio, name)
-    first_store = make_key(minio, bucket, app_key)
-    make_key(minio, second, app_key).check_bucket()
+        make_bucket(s3_minio, name)
+    first_store = make_key(s3_minio, bucket, app_key)
+    make_key(s3_minio, second, app_key).check_bucket()
 
     with pytest.raises(StoreDenied):
         first_store.check_bucket()
 
 
-def test_a_fresh_bucket_is_private(minio: S3Server, bucket: str) -> None:
-    make_bucket(minio, bucket)
-    put(minio.store(bucket), "images/a")
+def test_a_fresh_bucket_is_private(s3_minio: S3Server, bucket: str) -> None:
+    make_bucket(s3_minio, bucket)
+    put(s3_minio.store(bucket), "images/a")
 
     for path in (bucket, f"{bucket}/images/a", f"{bucket}/images/none"):
-        assert urllib3.request("GET", f"{minio.endpoint}/{path}", retries=False).status == 403
+        assert urllib3.request("GET", f"{s3_minio.endpoint}/{path}", retries=False).status == 403
 
 
 @pytest.mark.parametrize(("action", "resource"), [("s3:GetObject", "/*"), ("s3:ListBucket", "")])
-def test_a_bucket_that_strangers_can_read_is_refused(minio: S3Server, bucket: str, action: str, resource: str) -> None:
-    make_bucket(minio, bucket)
+def test_a_bucket_that_strangers_can_read_is_refused(s3_minio: S3Server, bucket: str, action: str, resource: str) -> None:
+    make_bucket(s3_minio, bucket)
     everyone = {
         "Effect": "Allow",
         "Principal": {"AWS": ["*"]},
         "Action": [action],
         "Resource": [f"arn:aws:s3:::{bucket}{resource}"],
     }
-    root_client(minio).set_bucket_policy(
+    root_client(s3_minio).set_bucket_policy(
         bucket_name=bucket, policy=json.dumps({"Version": "2012-10-17", "Statement": [everyone]})
     )
 
     with pytest.raises(BucketPublic, match="remove its bucket policy"):
-        make_bucket(minio, bucket)
+        make_bucket(s3_minio, bucket)
 
 
-def test_wrong_root_credentials(minio: S3Server, bucket: str, app_key: str) -> None:
+def test_wrong_root_credentials(s3_minio: S3Server, bucket: str, app_key: str) -> None:
     with pytest.raises(StoreDenied) as caught:
-        ensure_bucket(minio.endpoint, access_key=minio.access_key, secret_key="wrong-root-secret", bucket=bucket)
+        ensure_bucket(s3_minio.endpoint, access_key=s3_minio.access_key, secret_key="wrong-root-secret", bucket=bucket)
     assert "wrong-root-secret" not in repr(caught.value)
 
     with pytest.raises(StoreDenied, match="root credentials") as caught:
-        make_key(minio, bucket, app_key, root_secret="wrong-root-secret")
+        make_key(s3_minio, bucket, app_key, root_secret="wrong-root-secret")
     assert "wrong-root-secret" not in repr(caught.value)
 
 
-def test_the_root_key_cannot_be_the_apps(minio: S3Server, bucket: str) -> None:
+def test_the_root_key_cannot_be_the_apps(s3_minio: S3Server, bucket: str) -> None:
     with pytest.raises(ValueError, match="differ from the root user's"):
-        make_key(minio, bucket, minio.access_key)
+        make_key(s3_minio, bucket, s3_minio.access_key)
 
 
-def test_a_secret_that_the_server_refuses(minio: S3Server, bucket: str, app_key: str) -> None:
-    make_bucket(minio, bucket)
+def test_a_secret_that_the_server_refuses(s3_minio: S3Server, bucket: str, app_key: str) -> None:
+    make_bucket(s3_minio, bucket)
     with pytest.raises(StoreError, match="admin API refused") as caught:
-        make_key(minio, bucket, app_key, secret="short")
+        make_key(s3_minio, bucket, app_key, secret="short")
     assert type(caught.value) is StoreError
 
 
 def test_no_server(bucket: str, app_key: str) -> None:
-    nothing = S3Server("nothing", f"http://127.0.0.1:{free_port()}")
+    nothing = S3Server("nothing", f"http://127.0.0.1:{free_port()}", "nobody", "nobody-secret")
     with pytest.raises(StoreUnavailable):
         make_bucket(nothing, bucket)
     with pytest.raises(StoreUnavailable):
         make_key(nothing, bucket, app_key)
 
 
-def test_a_server_that_is_not_minio_gets_its_bucket_but_no_key(
-    tmp_path_factory: pytest.TempPathFactory, bucket: str, app_key: str
-) -> None:
-    with versity_server(tmp_path_factory.mktemp("versity")) as server:
-        make_bucket(server, bucket)
-        make_bucket(server, bucket)
-        server.store(bucket).check_bucket()
-        with pytest.raises(AdminUnsupported, match="no MinIO admin API"):
-            make_key(server, bucket, app_key)
+def test_a_server_that_is_not_minio_gets_its_bucket_but_no_key(s3_versity: S3Server, bucket: str, app_key: str) -> None:
+    make_bucket(s3_versity, bucket)
+    make_bucket(s3_versity, bucket)
+    s3_versity.store(bucket).check_bucket()
+    with pytest.raises(AdminUnsupported, match="no MinIO admin API"):
+        make_key(s3_versity, bucket, app_key)
