@@ -83,6 +83,9 @@ def command() -> None:
         require_free_port(settings.port, "PIXREF_PORT")
         children, reached = _servers(settings, secrets, state)
         supervisor.start(*children)
+        # It is not ready before `init` has made the database what it should be, but its own start need not wait for that.
+        web = _pixref(state, reached, "serve", ready=lambda: answers_http(settings.port, "/readyz"))
+        supervisor.launch(web)
         supervisor.run(_pixref(state, reached, "init"))
         write_service_env(state.path, reached)
         mark = state.path / LOADED_MARK
@@ -90,7 +93,8 @@ def command() -> None:
             click.echo(f"loading the first {SAMPLES:,} pictures of MNIST")
             supervisor.run(_pixref(state, reached, "load", "mnist", "--count", str(SAMPLES)))
             mark.touch()
-        web = _pixref(state, reached, "serve", ready=lambda: answers_http(settings.port, "/readyz"))
-        supervisor.start(web, _pixref(state, reached, "work"))
+        worker = _pixref(state, reached, "work")
+        supervisor.launch(worker)
+        supervisor.await_ready(web, worker)
         click.echo(f"Pixref is ready: http://{settings.host}:{settings.port}/sign-in?token={secrets.admin_token}")
         supervisor.run_until_signal()

@@ -6,6 +6,8 @@ from service.settings import Settings
 
 # A request waits on PostgreSQL and the store far longer than it computes; each thread holds one connection of the pool.
 THREADS = 4
+# Requests under way get this long after SIGTERM; a store that does not answer holds one for 15 s at most.
+GRACE_S = 20
 BACKLOG = 256
 
 
@@ -29,6 +31,6 @@ def command() -> None:
         backlog=BACKLOG,
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=30,
+        workers_kill_timeout=GRACE_S,
         log_enabled=False,
     ).serve()

@@ -35,6 +35,7 @@ class Supervisor:
     def __init__(self, *, say: Callable[[str], None]) -> None:
         self._say = say
         self._children: list[Child] = []
+        self._launched_at: dict[Child, float] = {}
         self._stopping = False
         self._first_signal_at: float | None = None
         self._previous: dict[signal.Signals, signal.Handlers | int | Callable[[int, FrameType | None], object] | None] = {}
@@ -42,14 +43,22 @@ class Supervisor:
 
     def start(self, *children: Child) -> None:
         """Start these children side by side, wait until all are ready, and watch them from then on."""
-        began = time.monotonic()
+        self.launch(*children)
+        self.await_ready(*children)
+
+    def launch(self, *children: Child) -> None:
+        """Start these children without waiting; `await_ready` must follow."""
         for child in children:
-            # Known before it runs: a signal during the wait must find it.
+            # Known before it runs: a signal at any time must find it.
             self._children.append(child)
+            self._launched_at[child] = time.monotonic()
             child.launch()
+
+    def await_ready(self, *children: Child) -> None:
+        """Wait until these launched children are ready, and watch them from then on."""
         for child in children:
             child.wait_until_ready(meanwhile=self._check)
-            self._say(f"{child.name} is ready ({time.monotonic() - began:.1f} s)")
+            self._say(f"{child.name} is ready ({time.monotonic() - self._launched_at[child]:.1f} s)")
 
     def run(self, child: Child) -> None:
         """Run `child` to its end while watching the others; raise `ChildDied` unless its exit code is 0."""
