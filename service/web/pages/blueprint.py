@@ -1,0 +1,28 @@
+"""The blueprint of all pages, and what every template can use."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from flask import Blueprint, g
+
+from service.accounts.actor import Role
+from service.web.pages import words
+
+pages = Blueprint("pages", __name__)
+
+
+@cache
+def _release() -> str:
+    return version("pixref")
+
+
+@pages.app_context_processor
+def _shared() -> dict[str, Any]:
+    # Without a look into the database: the error page has these too. Nobody is known on an address that no view answers.
+    me = g.get("actor")
+    return {"me": me, "may_edit": bool(me and me.role.allows(Role.EDITOR)), "release": _release()}
+
+
+for _filter in (words.byte_size, words.percent, words.moment, words.sentence, words.json_text, words.data_uri):
+    pages.add_app_template_filter(_filter)

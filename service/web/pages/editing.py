@@ -1,0 +1,69 @@
+"""What a picture's page can change: each form is posted, acts once, and leads back to a page that can be loaded again."""
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from service.accounts.actor import Role
+from service.errors import Invalid
+from service.models.serving import ModelRef
+from service.pictures import delete, labels, search
+from service.web.access import access
+from service.web.context import actor, context
+from service.web.pages.blueprint import pages
+from service.web.pages.upload import split_tags
+
+
+def _back(image_id: int, message: str) -> Response:
+    flash(message, "success")
+    return redirect(url_for("pages.image", image_id=image_id), 303)
+
+
+@pages.post("/images/<int:image_id>/label")
+@access(Role.EDITOR)
+def set_label(image_id: int) -> Response:
+    """Set the label; an empty one, or the button "Clear", takes it off."""
+    text = "" if "clear" in request.form else request.form.get("label", "")
+    info = labels.set_label(context().sessions, image_id, text if text.strip() else None, actor=actor())
+    return _back(image_id, f"The label is {info.label}." if info.label else "The picture has no label now.")
+
+
+@pages.post("/images/<int:image_id>/tags")
+@access(Role.EDITOR)
+def set_tags(image_id: int) -> Response:
+    """Set the tags: those that the form shows, less the one whose button was pressed, and those typed in."""
+    form = request.form
+    kept = [tag for tag in form.getlist("tag") if tag != form.get("remove")]
+    info = labels.set_tags(context().sessions, image_id, kept + split_tags(form.get("add", "")))
+    return _back(image_id, f"The tags are {', '.join(info.tags)}." if info.tags else "The picture has no tags now.")
+
+
+def _chosen_model() -> ModelRef:
+    number, _, name = request.form.get("model", "").partition(":")
+    if not name or not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise Invalid("model must be NUMBER:NAME: choose one of the list", field="model")
+    return ModelRef(name, int(number))
+
+
+@pages.post("/images/<int:image_id>/predict")
+@access(Role.EDITOR)
+def predict(image_id: int) -> Response:
+    """Run a model version on the picture and keep the result."""
+    outcome = context().models.predict_image(image_id, _chosen_model(), actor=actor())
+    return _back(image_id, f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %).")
+
+
+@pages.get("/images/<int:image_id>/delete")
+@access(Role.EDITOR)
+def confirm_delete(image_id: int) -> str:
+    """Ask once more."""
+    return render_template("delete.html", image=search.get_image(context().sessions, image_id))
+
+
+@pages.post("/images/<int:image_id>/delete")
+@access(Role.EDITOR)
+def delete_image(image_id: int) -> Response:
+    """Delete the picture."""
+    delete.delete_image(context().sessions, image_id)
+    context().jobs.request_sweep()
+    flash(f"Picture {image_id} is deleted.", "success")
+    return redirect(url_for("pages.gallery"), 303)

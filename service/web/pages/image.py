@@ -1,0 +1,67 @@
+"""The page of one picture: everything that the rows know of it."""
+
+from dataclasses import dataclass
+
+from flask import g, render_template
+
+from service.accounts.actor import Role
+from service.models.predictions import predictions_of
+from service.models.registry import CHAMPION, VersionInfo, list_versions
+from service.pictures import fetch, labels, search
+from service.pictures.search import ImageInfo, ThumbnailInfo
+from service.web.access import access
+from service.web.context import context
+from service.web.pages.blueprint import pages
+
+# Small pictures are shown enlarged to about this side, by a whole factor, so that each pixel is a square.
+STAGE_SIDE = 448
+# A prediction shows so many scores at once; the others unfold.
+SCORES_SHOWN = 5
+SCORES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The size at which the picture is laid out, in CSS pixels."""
+
+    width: int
+    height: int
+    enlarged: bool
+
+
+def stage_of(info: ImageInfo, thumbnail: ThumbnailInfo) -> Stage:
+    """Return the layout size. The thumbnail is upright where the picture carries a turn, so its shape decides."""
+    width, height = info.width, info.height
+    if (width > height) != (thumbnail.width > thumbnail.height) and thumbnail.width != thumbnail.height:
+        width, height = height, width
+    factor = max(1, STAGE_SIDE // max(width, height))
+    return Stage(width * factor, height * factor, factor > 1)
+
+
+def _choices() -> list[VersionInfo]:
+    ready = [version for version in list_versions(context().sessions) if version.state == "ready"]
+    return sorted(ready, key=lambda version: CHAMPION not in version.aliases)
+
+
+@pages.get("/images/<int:image_id>")
+@access(Role.VIEWER)
+def image(image_id: int) -> str:
+    """Show one picture."""
+    sessions = context().sessions
+    info = search.get_image(sessions, image_id)
+    thumbnail = fetch.get_thumbnail(sessions, image_id)
+    may_edit = g.actor.role.allows(Role.EDITOR)
+    label_names, tag_names, _ = search.names_in_use(sessions) if may_edit else ([], [], [])
+    return render_template(
+        "image.html",
+        image=info,
+        thumbnail=thumbnail,
+        stage=stage_of(info, thumbnail),
+        history=labels.label_history(sessions, image_id),
+        predictions=predictions_of(sessions, image_id),
+        choices=_choices() if may_edit else [],
+        label_names=label_names,
+        tag_names=tag_names,
+        scores_shown=SCORES_SHOWN,
+        scores_max=SCORES_MAX,
+    )
