@@ -11,7 +11,7 @@
     ├── NotFound, Conflict
     ├── UploadInterrupted  the sweep or a delete overtook an upload; the same request may succeed
     └── Unavailable        a part that we depend on is at fault; the same request may succeed later
-        ├── StorageUnavailable, StorageBusy, StorageMisconfigured, StorageTimeout, StorageFull, ObjectLost, ObjectCorrupt
+        ├── StorageUnavailable, StorageBusy, StorageMisconfigured, StorageTimeout, StorageFull, TempFull, ObjectLost, ObjectCorrupt
         ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout
         └── ModelUnavailable, ModelOutputInvalid
 
@@ -163,6 +163,12 @@ class StorageFull(Unavailable):
     title = "The picture store is full"
     retryable = False
     retry_after_s = None
+
+
+class TempFull(Unavailable):
+    code = "temp_full"
+    status = 507
+    title = "There is no room for the upload on its way"
 
 
 class ObjectLost(Unavailable):

@@ -1,5 +1,7 @@
 """What the store's and the database's own errors mean in terms of the catalogue (`service.errors`). One place, for web, worker and commands."""
 
+import errno
+
 import storage.base as store
 from schema.session import DatabaseTrouble, trouble_of
 from service.errors import (
@@ -13,6 +15,7 @@ from service.errors import (
     StorageMisconfigured,
     StorageTimeout,
     StorageUnavailable,
+    TempFull,
 )
 
 
@@ -23,6 +26,9 @@ def translate(exc: Exception) -> PixrefError | None:
     """
     if isinstance(exc, PixrefError):
         return exc
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Uploads are spooled to disk; what was written so far is gone with its file.
+        return TempFull("the disk that holds uploads on their way is full: try again, or tell whoever runs this service")
     if isinstance(exc, store.StoreTimeout):
         return StorageTimeout("the picture store did not answer in time: try again")
     if isinstance(exc, store.StoreFull):

@@ -4,6 +4,7 @@ import io
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 import urllib3
 from sqlalchemy import func, select
@@ -28,6 +29,7 @@ from storage.keys import new_probe_key
 # Signatures are refused beyond 15 minutes; a clock that is off by this much is on its way there.
 CLOCK_TOLERANCE_S = 60
 PROBE_TIMEOUT_S = 5
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _no_database(exc: SQLAlchemyError) -> PixrefError:
@@ -66,14 +68,27 @@ def check_bucket(store: ObjectStore) -> None:
         ) from exc
 
 
-def check_signing(store: ObjectStore, *, lifetime_s: int) -> None:
+def _fetch_as_browser(url: str, endpoint: str) -> urllib3.BaseHTTPResponse:
+    """Fetch a presigned URL; where its host is this machine's loopback to browsers but not to us (in a container), through `endpoint`.
+
+    The name of the public host is then sent as the header that is part of the signature, so the signature is checked all the same.
+    """
+    public, ours = urlsplit(url), urlsplit(endpoint)
+    headers = {}
+    if public.hostname in LOOPBACK and ours.hostname not in LOOPBACK:
+        headers["Host"] = public.netloc
+        url = public._replace(scheme=ours.scheme, netloc=ours.netloc).geturl()
+    return urllib3.request("GET", url, headers=headers, timeout=PROBE_TIMEOUT_S, retries=False)
+
+
+def check_signing(store: ObjectStore, endpoint: str, *, lifetime_s: int) -> None:
     """Write a probe, fetch it by a presigned URL from the public endpoint as a browser would, and remove it."""
     data, key = b"pixref", new_probe_key()
     try:
         store.put_object(key, io.BytesIO(data), size=len(data), sha256=sha256(data).hexdigest(), media_type="text/plain")
         link = store.presign_get(key, now=datetime.now(UTC), lifetime_s=lifetime_s, media_type="text/plain")
         try:
-            answer = urllib3.request("GET", link.url, timeout=PROBE_TIMEOUT_S, retries=False)
+            answer = _fetch_as_browser(link.url, endpoint)
         except urllib3.exceptions.HTTPError as exc:
             raise StorageMisconfigured(
                 f"presigned URLs do not work ({type(exc).__name__}): set S3_PUBLIC_ENDPOINT to the address at which browsers reach the store"

@@ -14,7 +14,14 @@ from storage.base import StoreError
 
 log = logging.getLogger(__name__)
 
-_HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+_HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
 PROBLEM_TYPE = "urn:pixref:problem:"
 
 
@@ -101,5 +108,6 @@ def install(app: Flask) -> None:
     app.register_error_handler(PixrefError, _on_error)
     app.register_error_handler(StoreError, _on_dependency)
     app.register_error_handler(SQLAlchemyError, _on_dependency)
+    app.register_error_handler(OSError, _on_dependency)
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(Exception, _on_bug)
