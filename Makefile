@@ -41,7 +41,8 @@ env: ## Make .env for docker compose from .env.example, with random secrets; an 
 	@if [ -e .env ]; then echo ".env exists and was left as it is."; exit 0; fi; \
 	umask 077 && $(PYTHON) -c 'import re, secrets, sys; \
 	sys.stdout.write(re.sub(r"(?m)^(\w+=)change-me$$", lambda match: match[1] + secrets.token_hex(20), sys.stdin.read()))' \
-	< .env.example > .env.new && mv .env.new .env && echo "Wrote .env with random secrets."
+	< .env.example > .env.new && mv .env.new .env && echo "Wrote .env with random secrets. Once docker compose up --build -d has ended, sign in by" && \
+	sed -n 's|^PIXREF_ADMIN_TOKEN=\(.*\)|  http://127.0.0.1:8000/sign-in?token=\1|p' .env
 
 requirements: ## Pin every dependency anew, with hashes, from pyproject.toml
 	$(COMPILE) --output-file requirements.txt
