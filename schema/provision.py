@@ -14,7 +14,8 @@ from schema.session import CONNECT_TIMEOUT_S
 
 # Any constant will do, as long as every release has the same.
 INIT_LOCK = 0x5049_5852
-_DUPLICATE_DATABASE = "42P04"
+# duplicate_database; unique_violation when two make it in the same moment
+_ALREADY_MADE = frozenset({"42P04", "23505"})
 
 
 def _engine(url: URL, **options: str) -> Engine:
@@ -42,7 +43,7 @@ def ensure_database(admin_url: str) -> bool:
         try:
             connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
         except DBAPIError as exc:
-            if getattr(exc.orig, "pgcode", None) != _DUPLICATE_DATABASE:
+            if getattr(exc.orig, "pgcode", None) not in _ALREADY_MADE:
                 raise
     return True
 

@@ -1,5 +1,6 @@
 """Engines and sessions with our limits, and the names of what can go wrong with them."""
 
+import re
 from collections.abc import Callable
 from enum import Enum
 
@@ -63,6 +64,9 @@ _STATES = {
     "3D000": DatabaseTrouble.UNAVAILABLE,  # invalid_catalog_name: no such database
 }
 
+# Of the server, of a database, of a role; and what is left is reserved for administrators.
+_TOO_MANY = re.compile("too many (?:clients|connections)|remaining connection slots")
+
 
 def trouble_of(exc: Exception) -> DatabaseTrouble | None:
     """Say what kind of database trouble an exception is, or None when it is a fault of the statement or its values."""
@@ -77,7 +81,7 @@ def trouble_of(exc: Exception) -> DatabaseTrouble | None:
         return DatabaseTrouble.UNAVAILABLE
     if isinstance(exc.orig, psycopg2.OperationalError) and not state:
         # No SQLSTATE: libpq failed before or while talking to the server.
-        return DatabaseTrouble.BUSY if "too many clients" in str(exc.orig) else DatabaseTrouble.UNAVAILABLE
+        return DatabaseTrouble.BUSY if _TOO_MANY.search(str(exc.orig)) else DatabaseTrouble.UNAVAILABLE
     return None
 
 

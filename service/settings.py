@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,13 @@ class SettingsError(Exception):
     """One or more settings cannot be used; the message has a line for each, with its name and the accepted form."""
 
 
+def _has_usable_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # no number, or beyond 65535
+        return False
+
+
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if (
@@ -36,6 +43,7 @@ def _http_url(value: str) -> str:
         or parts.path not in ("", "/")
         or parts.query
         or parts.username
+        or not _has_usable_port(parts)
     ):
         raise ValueError("give scheme, host and port only, such as http://127.0.0.1:9000")
     return value.rstrip("/")
@@ -44,8 +52,11 @@ def _http_url(value: str) -> str:
 def _database_url(value: SecretStr) -> SecretStr:
     # The password is in it, so neither pydantic's message nor ours may repeat the value.
     parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not parts.path.strip("/"):
+    known = parts.scheme in ("postgresql", "postgres", "postgresql+psycopg2")
+    if not known or not parts.path.strip("/") or not _has_usable_port(parts):
         raise ValueError("give postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    if parts.password is not None and unquote(parts.password).lower() in WELL_KNOWN_SECRETS:
+        raise ValueError("its password is empty or a well-known default; `make env` writes random secrets into .env")
     return value
 
 
@@ -131,7 +142,9 @@ class Settings(_Web):
     s3_access_key: Annotated[str, Field(min_length=3, max_length=128)] = Field(
         validation_alias="S3_ACCESS_KEY", description="the application's own key, not the server's root key"
     )
-    s3_secret_key: Secret = Field(validation_alias="S3_SECRET_KEY", description="its secret, at least 8 characters")
+    s3_secret_key: Annotated[Secret, Field(min_length=8)] = Field(
+        validation_alias="S3_SECRET_KEY", description="its secret, at least 8 characters"
+    )
     s3_bucket: str = Field(
         "pixref",
         validation_alias="S3_BUCKET",

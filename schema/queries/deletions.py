@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from schema.tables import Image, ObjectDeletion
+from schema.tables import LEASE, Image, ModelVersion, ObjectDeletion
 
 
 def start_deletion(session: Session, *, reason: str, image_id: int, from_state: str, delay: timedelta = timedelta()) -> bool:
@@ -40,3 +40,21 @@ def abandon_expired(session: Session, *, limit: int) -> int:
     for image_id in ids:
         start_deletion(session, reason="upload was abandoned", image_id=image_id, from_state="PENDING")
     return len(ids)
+
+
+def abandon_versions(session: Session, which: ColumnElement[bool], *, reason: str, delay: timedelta = timedelta()) -> int:
+    """Remove those of these model versions that are PENDING and queue their objects; returns how many. `delay` as above."""
+    abandoned = session.execute(
+        delete(ModelVersion)
+        .where(which, ModelVersion.state == "PENDING")
+        .returning(ModelVersion.artifact_key, ModelVersion.litert_key)
+    ).all()
+    rows = [{"object_key": key, "reason": reason, "due_at": func.now() + delay} for keys in abandoned for key in keys]
+    if rows:
+        session.execute(insert(ObjectDeletion).values(rows).on_conflict_do_nothing())
+    return len(abandoned)
+
+
+def abandon_expired_versions(session: Session) -> int:
+    """Remove model versions whose registration began longer ago than any takes; returns how many."""
+    return abandon_versions(session, ModelVersion.created_at < func.now() - LEASE, reason="registration was abandoned")

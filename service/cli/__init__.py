@@ -1,32 +1,24 @@
 """The command line: `pixref ...`. One file a command, a few lines around a use case, loaded when it is called.
 
-Exit codes: 0 done, 1 a part failed while running, 2 wrong arguments or settings, 3 done in part (some pictures were refused).
+Exit codes: 0 done; 1 a part failed while running; 2 wrong arguments, settings or files; 3 done in part (some pictures were refused);
+130 interrupted by Ctrl-C. Results go to standard output, everything else to standard error.
 """
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
-
-from schema.roles import RolesError
-from service.embedded.errors import EmbeddedError
-from service.errors import PixrefError
-from service.faults import translate
-from service.settings import SettingsError
-from storage.base import StoreError
 
 COMMANDS = {
-    "dev": "Start everything on this machine, with servers of its own (`make run`).",
+    "dev": "Start everything on this machine (`make run`).",
     "doctor": "Name every broken part and how to mend it.",
-    "init": "Make database, roles, bucket, keys and the built-in model what they should be; safe to repeat.",
+    "init": "Prepare database, bucket and model; safe to repeat.",
     "load": "Load a data set.",
     "models": "List models, or register one.",
     "predict": "Predict stored pictures.",
-    "samples": "Draw pictures with label and prediction into one PNG.",
+    "samples": "Draw pictures with label and prediction as a PNG.",
     "serve": "Run the web server.",
-    "sql": "Ask the catalogue in SQL, or print how to connect.",
+    "sql": "Ask in SQL, or print how to connect.",
     "token": "Make, list and revoke API tokens.",
     "work": "Run the background worker.",
 }
@@ -49,30 +41,13 @@ class _Lazy(click.Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
 
-def explain(exc: Exception) -> tuple[str, int] | None:
-    """Return one clear sentence and the exit code for an error that is not a bug, None for a bug."""
-    if isinstance(exc, SettingsError):
-        return str(exc), 2
-    if isinstance(exc, EmbeddedError):
-        return str(exc), exc.exit_code
-    if isinstance(exc, RolesError):
-        return str(exc), 2
-    if isinstance(exc, PixrefError):
-        return exc.detail, 1
-    if isinstance(exc, StoreError):
-        return str(exc), 1
-    if isinstance(exc, SQLAlchemyError):
-        error = translate(exc)
-        if error is not None:
-            reason = str(getattr(exc, "orig", exc)).strip().splitlines()[0]
-            return f"{error.title} ({reason}): check DATABASE_URL", 1
-    return None
-
-
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("pixref"), prog_name="pixref")
+@click.version_option(package_name="pixref", prog_name="pixref")
 def cli() -> None:
-    """PNG pictures in a bucket, everything you can ask about them in PostgreSQL, Keras predictions by reference."""
+    """PNG pictures in a bucket, everything you can ask about them in PostgreSQL, Keras predictions by reference.
+
+    Settings come from the environment, else from .env beside pyproject.toml, else from a `pixref dev` on this machine.
+    """
 
 
 def main() -> None:
@@ -83,8 +58,12 @@ def main() -> None:
         exc.show()
         sys.exit(exc.exit_code)
     except click.Abort:
+        click.echo("pixref: interrupted; what was done stays done", err=True)
         sys.exit(130)
     except Exception as exc:
+        # Imported here, because what it knows takes half a second to import and is needed in trouble only.
+        from service.cli.trouble import explain
+
         explained = explain(exc)
         if explained is None:
             raise

@@ -5,17 +5,21 @@ import tempfile
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import OperationalError
 
 from schema.provision import ensure_database, init_lock, provision_database
 from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token, local_actor
+from service.cli.interrupt import interruptible
+from service.cli.trouble import reason_of
+from service.errors import DatabaseUnavailable
 from service.models.registry import register_model
 from service.models.serving import BUILT_IN
 from service.models.spec import Preprocessing
-from service.settings import PROJECT_DIR, InitSettings
+from service.settings import PROJECT_DIR, InitSettings, SettingsError
 from service.wiring import open_rows, open_store
-from storage.base import ObjectStore
+from storage.base import ObjectStore, StoreDenied
 from storage.provision import ensure_bucket, ensure_scoped_key
 
 MODEL = PROJECT_DIR / "models" / "mnist.keras"
@@ -25,22 +29,33 @@ OWNER = "owner"
 
 def _store(settings: InitSettings) -> None:
     secret = settings.s3_secret_key.get_secret_value()
-    key, root_secret = settings.s3_access_key, secret
-    if settings.s3_root_user and settings.s3_root_password:
-        key, root_secret = settings.s3_root_user, settings.s3_root_password.get_secret_value()
-    ensure_bucket(
-        settings.s3_endpoint, access_key=key, secret_key=root_secret, bucket=settings.s3_bucket, region=settings.s3_region
-    )
-    if settings.s3_root_user:
+    if settings.s3_root_user is None or settings.s3_root_password is None:
+        ensure_bucket(
+            settings.s3_endpoint,
+            access_key=settings.s3_access_key,
+            secret_key=secret,
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+        )
+        return
+    root, root_secret = settings.s3_root_user, settings.s3_root_password.get_secret_value()
+    if settings.s3_access_key == root:
+        raise SettingsError("S3_ACCESS_KEY: is MINIO_ROOT_USER; give the application a key of its own, which init will make")
+    try:
+        ensure_bucket(
+            settings.s3_endpoint, access_key=root, secret_key=root_secret, bucket=settings.s3_bucket, region=settings.s3_region
+        )
         ensure_scoped_key(
             settings.s3_endpoint,
-            root_access_key=key,
+            root_access_key=root,
             root_secret_key=root_secret,
             access_key=settings.s3_access_key,
             secret_key=secret,
             bucket=settings.s3_bucket,
             region=settings.s3_region,
         )
+    except StoreDenied as exc:
+        raise SettingsError(f"MINIO_ROOT_USER, MINIO_ROOT_PASSWORD: {exc}") from exc
 
 
 def _built_in_model(sessions: Sessions, store: ObjectStore) -> int:
@@ -68,9 +83,16 @@ def command() -> None:
     settings = InitSettings.load()
     app_url = settings.database_url.get_secret_value()
     admin_url = settings.database_admin_url.get_secret_value() if settings.database_admin_url else app_url
-    if ensure_database(admin_url):
+    try:
+        created = ensure_database(admin_url)
+    except OperationalError as exc:
+        name = "DATABASE_ADMIN_URL" if settings.database_admin_url else "DATABASE_URL"
+        raise DatabaseUnavailable(
+            f"the database cannot be used ({reason_of(exc)}): check {name}, and that PostgreSQL runs"
+        ) from exc
+    if created:
         click.echo("database: created")
-    with init_lock(admin_url):
+    with interruptible(), init_lock(admin_url):
         reader = settings.reader_password.get_secret_value() if settings.reader_password else None
         provision_database(admin_url, app_url=app_url, reader_password=reader)
         click.echo("database: roles and tables are at head")

@@ -1,12 +1,14 @@
 """`pixref load`: data sets."""
 
 import sys
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
 import click
 
 from service.accounts.tokens import local_actor
+from service.cli.output import write_json
 from service.cli.progress import progress_bar
 from service.datasets.idx import Split
 from service.datasets.mnist import SOURCE, available, pictures
@@ -23,23 +25,31 @@ def command() -> None:
     """Load a data set."""
 
 
+def _wanted(directory: Path, split: Split, count: int | None) -> int:
+    have = available(directory, split)
+    if count is not None and count > have:
+        click.echo(f"{directory} has {have:,} pictures of {split}, not {count:,}; --from names a folder with more", err=True)
+    return have if count is None else min(count, have)
+
+
 @command.command()
 @click.option("--count", type=click.IntRange(1, 70_000), help="how many of each split; default: all that the folder has")
-@click.option("--split", "splits", type=click.Choice(["train", "test"]), multiple=True, help="default: train")
+@click.option("--split", "splits", type=click.Choice(["train", "test"]), multiple=True, help="repeatable; default: train")
 @click.option(
     "--from",
     "directory",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=SAMPLES,
     show_default="samples/, the first 1,000 + 200",
-    help="folder of the IDX files",
+    help="folder of the IDX files, plain or gzip",
 )
-def mnist(count: int | None, splits: tuple[Split, ...], directory: Path) -> None:
-    """Load MNIST digits; those that are here already are passed over."""
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
+def mnist(count: int | None, splits: tuple[Split, ...], directory: Path, as_json: bool) -> None:
+    """Load MNIST digits; those that are here already are passed over. Stop it any time and run it again."""
     settings = Settings.load()
     sessions, store = open_rows(settings, name="load"), open_store(settings)
-    wanted = splits or ("train",)
-    total = sum(min(count or have, have) for have in (available(directory, split) for split in wanted))
+    wanted: tuple[Split, ...] = tuple(dict.fromkeys(splits)) or ("train",)
+    total = sum(_wanted(directory, split, count) for split in wanted)
 
     def refuse(candidate: Candidate, error: PixrefError) -> None:
         click.echo(f"{candidate.description.original_name}: {error.detail}", err=True)
@@ -55,5 +65,8 @@ def mnist(count: int | None, splits: tuple[Split, ...], directory: Path) -> None
             refuse=refuse,
             progress=progress,
         )
-    click.echo(f"{done.added} added, {done.present} already here, {done.refused} refused")
+    if as_json:
+        write_json(asdict(done))
+    else:
+        click.echo(f"{done.added} added, {done.present} already here, {done.refused} refused")
     sys.exit(3 if done.refused else 0)

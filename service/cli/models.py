@@ -2,18 +2,19 @@
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from service.accounts.tokens import local_actor
-from service.errors import Invalid
+from service.cli.output import write_json, write_table
 from service.models.registry import list_versions, register_model
 from service.models.spec import Preprocessing
 from service.settings import Settings
 from service.wiring import open_rows, open_store
+
+_LABELS_SHOWN = 12
 
 
 @click.group()
@@ -22,32 +23,35 @@ def command() -> None:
 
 
 @command.command("list")
-def show() -> None:
+@click.option("--json", "as_json", is_flag=True, help="print every fact of every version as JSON")
+def show(as_json: bool) -> None:
     """List every version."""
-    table = Table("model", "version", "aliases", "state", "labels", "input", "registered", box=None)
-    for item in list_versions(open_rows(Settings.load(), name="models")):
+    versions = list_versions(open_rows(Settings.load(), name="models"))
+    if as_json:
+        write_json([asdict(item) for item in versions])
+        return
+    rows = []
+    for item in versions:
         spec = item.input_spec
+        labels = " ".join(item.labels[:_LABELS_SHOWN]) + (" ..." if len(item.labels) > _LABELS_SHOWN else "")
         size = f"{spec['width']}x{spec['height']}x{spec['channels']}"
-        labels = ", ".join(item.labels[:12]) + (" ..." if len(item.labels) > 12 else "")
-        table.add_row(
-            item.model, str(item.version), ", ".join(item.aliases), item.state, labels, size, f"{item.created_at:%Y-%m-%d %H:%M}"
-        )
-    Console().print(table)
+        rows.append((item.model, item.version, " ".join(item.aliases), item.state, size, f"{item.created_at:%Y-%m-%d}", labels))
+    write_table(("model", "version", "aliases", "state", "input", "registered", "labels"), rows)
 
 
 @command.command()
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option("--name", required=True, help="name of the model: a-z, 0-9, '.', '_', '-'")
 @click.option("--labels", required=True, help="what its outputs mean, in order, separated by commas")
 @click.option("--preprocessing", help="recipe as JSON; default: made from the model's input")
 def add(path: Path, name: str, labels: str, preprocessing: str | None) -> None:
     """Vet a .keras file in a limited child process, convert it, and register it as the next version."""
     settings = Settings.load()
-    sessions = open_rows(settings, name="models")
     try:
         recipe = Preprocessing.from_json(json.loads(preprocessing)) if preprocessing else None
     except ValueError as exc:
-        raise Invalid(f"--preprocessing is not JSON: {exc}", field="preprocessing") from None
+        raise click.BadParameter(f"this is not JSON: {exc}", param_hint="--preprocessing") from None
+    sessions = open_rows(settings, name="models")
     with tempfile.TemporaryDirectory() as work_dir:
         number = register_model(
             sessions,

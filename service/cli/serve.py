@@ -1,8 +1,10 @@
 """`pixref serve`: the web server."""
 
+import socket
+
 import click
 
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 # A request waits on PostgreSQL and the store far longer than it computes; each thread holds one connection of the pool.
 THREADS = 4
@@ -11,19 +13,38 @@ GRACE_S = 20
 BACKLOG = 256
 
 
+def listening_address(host: str, port: int) -> str:
+    """Return the IP address of `host`, IPv4 first: granian takes no names. Raises `SettingsError` where we cannot listen there."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as exc:
+        raise SettingsError(
+            f"port {port} of {host} cannot be listened on ({exc.strerror}): set PIXREF_PORT to a free one, or check PIXREF_HOST"
+        ) from None
+    return str(address[0])
+
+
 @click.command()
 def command() -> None:
     """Run the web server: granian, PIXREF_WEB_WORKERS processes of 4 threads."""
     settings = Settings.load()  # a wrong setting must end here, not in a worker that is started again and again
+    address = listening_address(settings.host, settings.port)
     from granian import Granian
     from granian.constants import Interfaces
 
+    # Imported once before the workers fork: they are ready sooner and share its memory. Nothing in it connects, starts threads or loads a model.
+    import service.app  # noqa: F401
     from service.logs import set_up
 
     set_up(settings.log_level)
     Granian(
         "service.wsgi:app",
-        address=settings.host,
+        address=address,
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.web_workers,

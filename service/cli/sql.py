@@ -1,47 +1,65 @@
 """`pixref sql`: the catalogue from the terminal, as `pixref_reader`."""
 
-import csv
-import json
-import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+import psycopg2
+import psycopg2.errors
+from sqlalchemy import make_url
 
 from schema.roles import READER
 from schema.session import CONNECT_TIMEOUT_S
-from service.errors import Invalid
+from service.cli.interrupt import interruptible
+from service.cli.output import write_csv, write_json, write_table
+from service.cli.trouble import reason_of
+from service.errors import DatabaseUnavailable, Invalid
 from service.settings import InitSettings, SettingsError
 
 
-def reader_url() -> URL:
-    """Return where and as whom SQL clients connect."""
+def reader_url() -> str:
+    """Return where and as whom SQL clients connect, password included. Raises `SettingsError`."""
     settings = InitSettings.load()
     if settings.reader_password is None:
         raise SettingsError("PIXREF_READER_PASSWORD: is not set (password of pixref_reader, the role of SQL clients)")
-    return make_url(settings.database_url.get_secret_value()).set(
-        drivername="postgresql", username=READER, password=settings.reader_password.get_secret_value()
-    )
+    url = make_url(settings.database_url.get_secret_value())
+    password = settings.reader_password.get_secret_value()
+    return url.set(drivername="postgresql", username=READER, password=password).render_as_string(hide_password=False)
 
 
-def _write(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
+def ask(url: str, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and rows. Raises `Invalid` with PostgreSQL's own message and position, `DatabaseUnavailable`."""
+    try:
+        connection = psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT_S, application_name="pixref sql")
+    except psycopg2.OperationalError as exc:
+        raise DatabaseUnavailable(
+            f"the database cannot be used ({reason_of(exc)}): check DATABASE_URL, PIXREF_READER_PASSWORD, and that PostgreSQL runs"
+        ) from None
+    with closing(connection), interruptible(), connection.cursor() as cursor:
+        try:
+            cursor.execute(query)
+        except psycopg2.errors.QueryCanceled as exc:
+            if "user request" in str(exc):
+                raise click.Abort from None
+            raise Invalid(f"the query was stopped: {str(exc).strip()}", field="query") from None
+        except (psycopg2.Error, ValueError) as exc:  # ValueError: a NUL character
+            raise Invalid(f"the query was refused: {str(exc).strip()}", field="query") from None
+        if cursor.description is None:
+            raise Invalid("the query returns no rows: ask with SELECT", field="query")
+        return [column.name for column in cursor.description], cursor.fetchall()
+
+
+def _write(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], form: str) -> None:
     if form == "csv":
-        writer = csv.writer(sys.stdout)
-        writer.writerow(columns)
-        writer.writerows(rows)
+        write_csv(columns, rows)
     elif form == "json":
-        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, ensure_ascii=False, indent=2))
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise Invalid(f"more than one column is named {twice[0]!r}: tell them apart with AS", field="query")
+        write_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        table = Table(*columns, box=None)
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row))
-        Console().print(table)
+        write_table(columns, rows)
         click.echo(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
 
 
@@ -50,26 +68,16 @@ def _write(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> 
 @click.option("--connect", is_flag=True, help="print the connection line for psql and other clients")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def command(query: str | None, connect: bool, form: str) -> None:
-    """Ask the catalogue in SQL, or print how to connect. Reads only.
+    """Ask the views of schema catalog in SQL, or print how to connect. Reads only; docs/sql.md describes the views.
 
     \b
     pixref sql "select label, count(*) from images group by label order by label"
     psql "$(pixref sql --connect)"
     """
+    if bool(query and query.strip()) == connect:
+        raise click.UsageError("give a query or --connect")
     url = reader_url()
     if connect:
-        click.echo(url.render_as_string(hide_password=False))
-        return
-    if not query:
-        raise click.UsageError("give a query, or --connect")
-    engine = create_engine(
-        url.set(drivername="postgresql+psycopg2"), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
-    )
-    with engine.connect() as connection:
-        try:
-            result = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
-        except DBAPIError as exc:
-            raise Invalid(f"the query was refused: {str(exc.orig).strip()}", field="query") from None
-        if not result.returns_rows:
-            raise Invalid("the query returns no rows: ask with SELECT", field="query")
-        _write(list(result.keys()), [tuple(row) for row in result], form)
+        click.echo(url)
+    else:
+        _write(*ask(url, query or ""), form)

@@ -3,10 +3,15 @@
 import asyncio
 
 import click
+import psycopg
+from procrastinate.exceptions import ConnectorException
 
+from service.cli.trouble import reason_of
+from service.errors import DatabaseUnavailable
 from service.jobs import parts, worker_app
 from service.logs import set_up
 from service.settings import Settings
+from service.upkeep.checks import check_database
 from service.wiring import open_rows, open_store
 
 # In-flight jobs get this long after SIGTERM; what is cut off then is taken up by the next worker.
@@ -18,6 +23,8 @@ def command() -> None:
     """Run the background worker: deletions, sweeps, jobs. Any number may run."""
     settings = Settings.load()
     set_up(settings.log_level)
+    sessions = open_rows(settings, name="worker")
+    check_database(sessions)  # the queue itself would wait half a minute for a database that is not there
     app = worker_app(settings.database_url.get_secret_value())
 
     async def run() -> None:
@@ -26,7 +33,12 @@ def command() -> None:
                 concurrency=2,
                 shutdown_graceful_timeout=GRACE_S,
                 delete_jobs="successful",
-                additional_context=parts(open_rows(settings, name="worker"), open_store(settings)),
+                additional_context=parts(sessions, open_store(settings)),
             )
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except (psycopg.OperationalError, ConnectorException) as exc:
+        raise DatabaseUnavailable(
+            f"the worker lost the database ({reason_of(exc)}): start it again when PostgreSQL runs"
+        ) from exc

@@ -40,14 +40,16 @@ CREATE TRIGGER image_label_changes AFTER UPDATE ON pixref.image REFERENCING OLD 
 """
 
 # A DELETE by anyone starts the deletion that the worker ends: the row leaves the visible ones at once and its object is queued. The worker's
-# own DELETE, of a row in state DELETING, passes.
+# own DELETE, of a row in state DELETING, passes. The object of a PENDING row is not due before its lease ends: its PUT may be on its way.
 DELETE_BY_OUTBOX = """
 CREATE FUNCTION pixref.delete_by_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.state = 'DELETING' THEN
         RETURN OLD;
     END IF;
-    INSERT INTO pixref.object_deletion (object_key, reason) VALUES (OLD.object_key, 'SQL DELETE') ON CONFLICT (object_key) DO NOTHING;
+    INSERT INTO pixref.object_deletion (object_key, reason, due_at)
+    VALUES (OLD.object_key, 'SQL DELETE', coalesce(OLD.lease_until, now()))
+    ON CONFLICT (object_key) DO NOTHING;
     UPDATE pixref.image SET state = 'DELETING', lease_until = NULL WHERE id = OLD.id;
     RETURN NULL;
 END $$;
