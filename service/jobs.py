@@ -13,17 +13,12 @@ from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 
 SCHEMA = "jobs"
-NAMESPACE = "pixref"
 QUEUE_UPKEEP = "upkeep"
-SWEEP = "sweep"
+SWEEP = "pixref:sweep"
 
 log = logging.getLogger(__name__)
 
-tasks = procrastinate.Blueprint()
 
-
-@tasks.periodic(cron="* * * * *")
-@tasks.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, lock=SWEEP, pass_context=True)
 def run_sweep(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, int]:
     """Take abandoned uploads out and empty the outbox: every minute, and at once after a delete."""
     parts = context.additional_context
@@ -50,7 +45,7 @@ class JobQueue:
     def request_sweep(self) -> None:
         """Ask the worker to sweep now. Never fails: the sweep of the next minute does the same."""
         try:
-            self._app.configure_task(f"{NAMESPACE}:{SWEEP}", allow_unknown=False).defer()
+            self._app.configure_task(SWEEP, allow_unknown=False).defer()
         except AlreadyEnqueued:
             pass
         except ConnectorException:
@@ -59,7 +54,9 @@ class JobQueue:
 
 def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     app = procrastinate.App(connector=connector)
-    app.add_tasks_from(tasks, namespace=NAMESPACE)
+    # Not by a blueprint of the module: an app that takes one over renames its tasks, so a second app would find none.
+    sweep_task = app.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, lock=SWEEP, pass_context=True)(run_sweep)
+    app.periodic(cron="* * * * *")(sweep_task)
     return app
 
 

@@ -7,13 +7,19 @@ import time
 
 from pythonjsonlogger.json import JsonFormatter
 
-# Presigned links and credentials that slip into a message of a library.
-_SECRETS = re.compile(r"((?:X-Amz-(?:Signature|Credential|Security-Token)|token)=|[Bb]earer\s+)[^&\s\"']+|(://[^:/\s@]+:)[^@\s\"']+(?=@)")
+# Presigned links and credentials that slip into a message of a library. A backslash ends a secret, because the text is JSON already: it
+# belongs to an escaped quote or line end.
+_SECRETS = re.compile(
+    r"""((?:X-Amz-(?:Signature|Credential|Security-Token)|token|password|secret)=|(?:bearer|basic)\s+)[^&\s"'\\]+"""
+    r"""|(://[^:/\s@"'\\]*:)[^@\s"'\\]+(?=@)"""
+    r"""|(pixref_)[A-Za-z0-9_-]{43}""",
+    re.IGNORECASE,
+)
 
 
 class _Masked(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _SECRETS.sub(lambda found: (found[1] or found[2]) + "***", super().format(record))
+        return _SECRETS.sub(lambda found: (found[1] or found[2] or found[3]) + "***", super().format(record))
 
 
 def set_up(level: str) -> None:

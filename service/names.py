@@ -16,7 +16,7 @@ NAME_MAX = 200
 FILE_NAME_MAX_BYTES = 255
 TAGS_MAX = 100
 ATTRIBUTES_MAX_BYTES = 16 * 1024
-_SPLIT = re.compile(r"^[a-z0-9_-]{1,32}$")
+_SPLIT = re.compile(r"[a-z0-9_-]{1,32}")
 
 
 def _unkeepable(char: str) -> bool:
@@ -48,7 +48,7 @@ def clean_split(value: str | None) -> str | None:
     """Return a split's name. Raises `Invalid`."""
     if value is None or value == "":
         return None
-    if not _SPLIT.match(value):
+    if not _SPLIT.fullmatch(value):
         raise Invalid("split is 1 to 32 of a-z, 0-9, '_' and '-', such as train, test or validation", field="split")
     return value
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ARRAY, REAL, BigInteger, exists, func, literal, select
+from sqlalchemy import ARRAY, REAL, BigInteger, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from schema.session import Sessions
@@ -22,6 +22,11 @@ class Scored:
 
     scores: npt.NDArray[np.float32]
     latency_ms: float
+
+    @property
+    def best_score(self) -> float:
+        """The highest score; a softmax may exceed 1 by its rounding, a probability does not."""
+        return min(1.0, max(0.0, float(self.scores.max())))
 
     @property
     def best(self) -> int:
@@ -54,27 +59,31 @@ def _replacing(statement: Insert) -> Insert:
     )
 
 
-def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
-    """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
-    best = scored.best
-    # FOR KEY SHARE: the picture cannot be removed between this check and the row that refers to it.
-    source = (
+# Built once: putting this statement together takes longer than running it.
+# FOR KEY SHARE: the picture cannot be removed between this check and the row that refers to it.
+_STORE = _replacing(
+    insert(Prediction).from_select(
+        ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"],
         select(
             Image.id,
-            literal(artifact.version_id, BigInteger),
-            literal(artifact.label_ids[best], BigInteger),
-            literal(float(scored.scores[best]), REAL),
-            literal([float(score) for score in scored.scores], ARRAY(REAL)),
-            literal(scored.latency_ms, REAL),
-            literal(actor.account_id, BigInteger),
+            bindparam("model_version_id", type_=BigInteger),
+            bindparam("label_id", type_=BigInteger),
+            bindparam("score", type_=REAL),
+            bindparam("scores", type_=ARRAY(REAL)),
+            bindparam("latency_ms", type_=REAL),
+            bindparam("created_by", type_=BigInteger),
         )
-        .where(Image.id == image_id, Image.state == "READY")
-        .with_for_update(read=True, key_share=True)
+        .where(Image.id == bindparam("image_id"), Image.state == "READY")
+        .with_for_update(read=True, key_share=True),
     )
-    columns = ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"]
-    statement = insert(Prediction).from_select(columns, source)
+).returning(Prediction.image_id)
+
+
+def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
+    """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
+    row = {"image_id": image_id, **_row(artifact, scored, actor)}
     with sessions() as session, session.begin():
-        done = session.scalar(_replacing(statement).returning(Prediction.image_id))
+        done = session.connection().scalar(_STORE, row)
         if done is None:
             raise no_such_image(image_id)
 
@@ -85,22 +94,21 @@ def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[i
         present = session.scalars(
             select(Image.id).where(Image.id.in_(list(results)), Image.state == "READY").with_for_update(read=True, key_share=True)
         )
-        rows = [_row(image_id, artifact, results[image_id], actor) for image_id in present]
+        rows = [{"image_id": image_id, "error": None, **_row(artifact, results[image_id], actor)} for image_id in present]
         if rows:
             session.execute(_replacing(insert(Prediction)), rows)
     return len(rows)
 
 
-def _row(image_id: int, artifact: Artifact, result: Scored | str, actor: Actor) -> dict[str, object]:
-    row: dict[str, object] = {"image_id": image_id, "model_version_id": artifact.version_id, "created_by": actor.account_id}
+def _row(artifact: Artifact, result: Scored | str, actor: Actor) -> dict[str, object]:
+    row: dict[str, object] = {"model_version_id": artifact.version_id, "created_by": actor.account_id}
     if isinstance(result, str):
         return row | {"label_id": None, "score": None, "scores": None, "error": result, "latency_ms": None}
     best = result.best
     return row | {
         "label_id": artifact.label_ids[best],
-        "score": float(result.scores[best]),
-        "scores": [float(score) for score in result.scores],
-        "error": None,
+        "score": result.best_score,
+        "scores": result.scores.tolist(),
         "latency_ms": result.latency_ms,
     }
 

@@ -6,6 +6,7 @@ READY version gets an alias. A refused or interrupted registration changes nothi
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,12 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from schema.queries.deletions import abandon_versions
 from schema.queries.words import ensure_words
 from schema.session import Sessions
-from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion, ObjectDeletion
+from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
-from service.errors import BadModel, Invalid, NotFound
+from service.errors import BadModel, Invalid, NotFound, UploadInterrupted
 from service.models.spec import InputSpec, Preprocessing
 from service.models.vetting import VettedModel, vet_model
 from service.names import clean_name
@@ -30,6 +32,7 @@ from storage.keys import new_model_key
 CHAMPION = "champion"
 KERAS_MEDIA_TYPE = "application/vnd.keras"
 LITERT_MEDIA_TYPE = "application/vnd.tflite"
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Vet(Protocol):
@@ -114,6 +117,8 @@ def find_version(sessions: Sessions, model: str, *, version: int | None = None, 
     """Return what it takes to run a version: by number, else by alias (default `champion`). Raises `NotFound`, `Invalid`."""
     if version is not None and alias is not None:
         raise Invalid("give version or alias, not both", field="alias")
+    model = clean_name(model, field="model")
+    alias = clean_name(alias, field="alias") if alias is not None else None
     query = (
         select(ModelVersion, Model.name)
         .join(Model, Model.id == ModelVersion.model_id)
@@ -129,7 +134,9 @@ def find_version(sessions: Sessions, model: str, *, version: int | None = None, 
         found = session.execute(query).one_or_none()
         if found is None:
             wanted = f"version {version}" if version is not None else f"alias {alias or CHAMPION!r}"
-            raise NotFound(f"there is no model {model!r} with {wanted}: GET /api/v1/models lists them", field="model")
+            raise NotFound(
+                f"there is no model {model!r} with {wanted}: `pixref models list` and GET /api/v1/models show them", field="model"
+            )
         row: ModelVersion = found[0]
         classes = session.execute(
             select(ModelClass.label_id, Label.name)
@@ -201,11 +208,8 @@ def _begin(
 
 def _abandon(sessions: Sessions, version: ModelVersion) -> None:
     with sessions() as session, session.begin():
-        for key in (version.artifact_key, version.litert_key):
-            session.execute(
-                upsert(ObjectDeletion).values(object_key=key, reason="a model was not registered").on_conflict_do_nothing()
-            )
-        session.delete(session.get_one(ModelVersion, version.id))
+        # After a timeout the bytes may still land; the outbox waits until they must have.
+        abandon_versions(session, ModelVersion.id == version.id, reason="a model was not registered", delay=LEASE)
 
 
 def register_model(
@@ -225,6 +229,8 @@ def register_model(
 
     The same file under the same name is registered once. Raises `BadModel` with the reason; nothing has changed then.
     """
+    if not _MODEL_NAME.fullmatch(name):
+        raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
     names = [clean_name(label, field="labels") for label in labels]
     if len(set(names)) != len(names):
         raise BadModel("labels", "two classes have the same label: give each its own")
@@ -233,6 +239,8 @@ def register_model(
     if known is not None:
         return known
     vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
+    if not vetted.probabilities:
+        raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
     with sessions() as session, session.begin():
         version = _begin(session, name, vetted, names, metrics, actor)
     try:
@@ -247,7 +255,16 @@ def register_model(
             media_type=LITERT_MEDIA_TYPE,
         )
         with sessions() as session, session.begin():
-            session.execute(update(ModelVersion).where(ModelVersion.id == version.id).values(state="READY"))
+            became_ready = session.scalar(
+                update(ModelVersion)
+                .where(ModelVersion.id == version.id, ModelVersion.state == "PENDING")
+                .values(state="READY")
+                .returning(ModelVersion.id)
+            )
+            if became_ready is None:
+                raise UploadInterrupted(
+                    "the registration took so long that it was abandoned: register the model again", field="file"
+                )
             first = {
                 "model_id": version.model_id,
                 "alias": CHAMPION,

@@ -131,7 +131,7 @@ def _outcome(image_id: int | None, artifact: Artifact, scored: Scored) -> Outcom
         model=artifact.model,
         version=artifact.number,
         label=artifact.labels[best],
-        score=scores[best],
+        score=scored.best_score,
         scores=dict(zip(artifact.labels, scores, strict=True)),
         latency_ms=round(scored.latency_ms, 3),
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from schema.session import Sessions
 from schema.tables import Image, ImageTag, Label, Model, ModelAlias, ModelVersion, Prediction, Tag, Thumbnail
 from service.errors import Invalid, NotFound
+from service.names import clean_name, clean_split
 
 PAGE_MAX = 500
 PAGE_DEFAULT = 50
@@ -51,7 +52,8 @@ class ThumbnailInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """What to look for; None and empty mean anything. `tag` means all of them.
+    """What to look for; None and empty mean anything. `tag` means all of them. Names are cleaned as they were when they were kept; raises
+    `Invalid` naming the field.
 
     `predicted` is a label by the champion version of `model`, or of any model; `model` alone means predicted by it at all.
     """
@@ -65,6 +67,13 @@ class ImageFilter:
     max_height: int | None = None
     predicted: str | None = None
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("label", "predicted", "model"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, clean_name(value, field=name) if value and value.strip() else None)
+        object.__setattr__(self, "tag", tuple(clean_name(tag, field="tag") for tag in self.tag if tag.strip()))
+        object.__setattr__(self, "split", clean_split(self.split))
 
     @property
     def active(self) -> dict[str, Any]:

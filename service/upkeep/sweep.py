@@ -1,4 +1,4 @@
-"""Finish what was left: take abandoned uploads out, and empty the outbox into the bucket. Safe to run anywhere, any number at once."""
+"""Finish what was left: take abandoned uploads and registrations out, empty the outbox into the bucket. Any number may run at once."""
 
 import logging
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
 
-from schema.queries.deletions import abandon_expired
+from schema.queries.deletions import abandon_expired, abandon_expired_versions
 from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
 from storage.base import ObjectStore, StoreError
@@ -67,7 +67,8 @@ def drain_outbox(sessions: Sessions, store: ObjectStore) -> tuple[int, int]:
 
 def sweep(sessions: Sessions, store: ObjectStore) -> Swept:
     """Run one sweep to its end."""
-    abandoned = 0
+    with sessions() as session, session.begin():
+        abandoned = abandon_expired_versions(session)
     while True:
         with sessions() as session, session.begin():
             taken = abandon_expired(session, limit=BATCH)

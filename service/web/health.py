@@ -1,21 +1,26 @@
 """Liveness, readiness and version. `/readyz` is 503 unless the database is at head, the bucket answers a signed request and the model runs."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-from flask import Blueprint, Response, json
+from flask import Blueprint, Response, current_app, json
+from flask.blueprints import BlueprintSetupState
 
 from service.errors import PixrefError
 from service.upkeep.checks import check_bucket, check_database, check_model
 from service.web.access import access
 from service.web.context import Context, context
 
+log = logging.getLogger(__name__)
+
 health = Blueprint("health", __name__)
 
 # Probes come every few seconds from several sides; a part is asked at most this often.
 CHECK_CACHE_S = 2.0
+READINESS = "pixref.readiness"
 
 
 class Readiness:
@@ -27,7 +32,7 @@ class Readiness:
         self._parts: dict[str, str] = {}
 
     def parts(self, ctx: Context) -> dict[str, str]:
-        """Return "ok" or what is wrong for every part."""
+        """Return "ok" or the code of what is wrong, for every part."""
         with self._lock:
             if time.monotonic() - self._at >= CHECK_CACHE_S:
                 checks: dict[str, Callable[[], None]] = {
@@ -44,11 +49,16 @@ def _outcome(check: Callable[[], None]) -> str:
     try:
         check()
     except PixrefError as exc:
-        return exc.detail
+        # Hosts and names of databases are nobody's business who has not signed in; `pixref doctor` shows them.
+        log.warning("not ready", extra={"code": exc.code, "reason": exc.detail})
+        return exc.code
     return "ok"
 
 
-_readiness = Readiness()
+@health.record
+def _set_up(state: BlueprintSetupState) -> None:
+    # One for each application: its answers are about the parts that this one was given.
+    state.app.extensions[READINESS] = Readiness()
 
 
 def _json(body: object, status: int = 200) -> Response:
@@ -66,7 +76,8 @@ def livez() -> Response:
 @access(None)
 def readyz() -> Response:
     """Everything that a request needs works."""
-    parts = _readiness.parts(context())
+    readiness: Readiness = current_app.extensions[READINESS]
+    parts = readiness.parts(context())
     ready = all(outcome == "ok" for outcome in parts.values())
     return _json({"status": "ok" if ready else "unavailable", "parts": parts}, 200 if ready else 503)
 

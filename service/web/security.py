@@ -5,7 +5,8 @@ import threading
 from uuid import uuid4
 
 from cachetools import TTLCache
-from flask import Flask, Response, current_app, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from service.accounts.actor import Actor
@@ -13,8 +14,11 @@ from service.accounts.tokens import actor_of_token, actor_of_token_id, digest
 from service.errors import CsrfFailed, Forbidden, NotSignedIn
 from service.web.access import MIB, Access, access_of
 from service.web.context import context
+from service.web.files import ClosingRequest
 
 SESSION_TOKEN = "token_id"  # noqa: S105  (a name, not a token)
+# Style sheets, scripts and the logo: the same for everybody.
+ASSETS = frozenset({"static", "bootstrap.static"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # A recognised token is not looked up again for this long; a revoked one works no longer than this.
@@ -34,6 +38,15 @@ _PERMANENT_HEADERS = {
 }
 
 csrf = CSRFProtect()
+
+
+class _CookieSessions(SecureCookieSessionInterface):
+    """Flask's sessions, without the preparations for verifying a cookie where none came: programs send none."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
 
 
 class KnownActors:
@@ -70,6 +83,9 @@ def _number_request() -> None:
 
 def _limit_body(access: Access) -> None:
     settings = context().settings
+    # Servers that end the body themselves hand a short one through as if it were whole; without their promise Werkzeug counts the bytes.
+    if request.content_length is not None:
+        request.environ.pop("wsgi.input_terminated", None)
     request.max_content_length = {
         "small": SMALL_BODY,
         "picture": settings.max_upload_bytes + MULTIPART_OVERHEAD,
@@ -77,11 +93,18 @@ def _limit_body(access: Access) -> None:
     }[access.body]
 
 
-def _identify() -> Actor | None:
+def _credentials() -> tuple[str, str]:
+    """Return scheme and token of the Authorization header; both are empty where it is missing or blank."""
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    return scheme.lower(), token.strip()
+
+
+def identify() -> Actor | None:
+    """Return who asks, None for nobody. Raises `NotSignedIn` for a token that is not good."""
     known: KnownActors = current_app.extensions["pixref.actors"]
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, token = _credentials()
     if scheme:
-        found = known.by_token(token.strip()) if scheme.lower() == "bearer" else None
+        found = known.by_token(token) if scheme == "bearer" else None
         if found is None:
             raise NotSignedIn("the token is unknown, revoked or expired: send `Authorization: Bearer TOKEN`")
         return found
@@ -93,21 +116,20 @@ def _guard() -> None:
     """Check identity, role, body limit and CSRF, in this order, before the body of the request is read."""
     if request.endpoint is None:
         return  # no such route: the handler answers 404 or 405
+    if request.endpoint in ASSETS:
+        return
     view = current_app.view_functions[request.endpoint]
     access = access_of(view)
-    if request.endpoint == "static" or request.endpoint == "bootstrap.static":
-        access = Access(None)
     if access is None:
         raise Forbidden("this address has no declared access")
     _limit_body(access)
-    by_header = "Authorization" in request.headers
-    g.actor = _identify() if access.role is not None or session else None
     if access.role is not None:
+        g.actor = identify()
         if g.actor is None:
             raise NotSignedIn("sign in by the link that `make run` prints, or send `Authorization: Bearer TOKEN`")
         if not g.actor.role.allows(access.role):
             raise Forbidden(f"this needs the role {access.role}, yours is {g.actor.role}")
-    if request.method not in SAFE_METHODS and not by_header:
+    if request.method not in SAFE_METHODS and not _credentials()[0]:
         # A browser sends cookies by itself, so the form must prove that it came from our page.
         try:
             csrf.protect()
@@ -116,12 +138,16 @@ def _guard() -> None:
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.get("request_id", "")
-    for name, value in _PERMANENT_HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", current_app.config["CONTENT_SECURITY_POLICY"])
+    headers = response.headers
+    # Once, because each look-up in the list of headers compares all of them.
+    given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (iterating over headers gives pairs)
+    fixed = {**_PERMANENT_HEADERS, "Content-Security-Policy": current_app.config["CONTENT_SECURITY_POLICY"]}
     if request.endpoint not in ("static", "bootstrap.static"):
-        response.headers.setdefault("Cache-Control", "private, no-store")
+        fixed["Cache-Control"] = "private, no-store"
+    for name, value in fixed.items():
+        if name.lower() not in given:
+            headers.add(name, value)
+    headers["X-Request-Id"] = g.get("request_id", "")
     return response
 
 
@@ -136,6 +162,8 @@ def content_security_policy(public_endpoint: str) -> str:
 def install(app: Flask) -> None:
     """Put the guard before every view and the headers behind every answer."""
     settings = app.extensions["pixref"].settings
+    app.request_class = ClosingRequest
+    app.session_interface = _CookieSessions()
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
         SESSION_COOKIE_NAME="pixref",

@@ -91,8 +91,8 @@ def run_program(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]
 
     yield run
     for program in started:
-        program.kill()
-        program.wait()
+        with program:  # closes its pipe too
+            program.kill()
 
 
 def children_of(program: "subprocess.Popen[str]") -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_origin
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ClientDisconnected
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.accounts.actor import Role
@@ -89,7 +89,9 @@ def _json_body() -> Any:
         raise Invalid(f"send Content-Type: {JSON}, not {request.mimetype or 'none'}", field="body")
     try:
         return request.get_json()
-    except BadRequest:
+    except ClientDisconnected:
+        raise
+    except (BadRequest, RecursionError):  # or nested beyond all measure
         raise Invalid("the body is not JSON", field="body") from None
 
 

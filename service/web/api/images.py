@@ -125,7 +125,7 @@ def _unchanged(etag: str) -> Response:
     "/images/<int:image_id>/thumbnail",
     Role.VIEWER,
     summary="The thumbnail",
-    answers={200: "image/webp"},
+    answers={200: "image/*"},
 )
 def get_thumbnail(image_id: int) -> Answer:
     """From the database, PNG or WebP, at most 16 KiB; works while the bucket does not."""

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from flask import flash, g, redirect, render_template, request, session, url_for
+from flask import flash, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Actor
@@ -10,7 +10,7 @@ from service.accounts.tokens import actor_of_token
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
-from service.web.security import SESSION_TOKEN
+from service.web.security import SESSION_TOKEN, identify
 
 _UNKNOWN = "This token is unknown, revoked or expired. `pixref token create` makes a new one."
 
@@ -48,7 +48,7 @@ def sign_in() -> Response | tuple[str, int]:
     if token:
         actor = actor_of_token(context().sessions, token)
         return _start_session(actor) if actor else _form(_UNKNOWN)
-    if g.actor is not None:
+    if identify() is not None:
         return redirect(local_target(request.args.get("next")), 303)
     return _form()
 

@@ -1,0 +1,118 @@
+"""The OpenAPI document: whole, and true of what the API answers."""
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+from pydantic import BaseModel
+from werkzeug.test import TestResponse
+
+from service.web.api.contract import ENDPOINTS, Endpoint
+from service.web.api.shapes import Problem
+from tests.conftest import TokenClient
+from tests.factories import BIG, form_of, make_png
+
+PREFIX = "/api/v1"
+METHODS = {"get", "post", "put", "delete", "patch"}
+
+
+@pytest.fixture
+def document(anonymous_client: TokenClient) -> dict[str, Any]:
+    answer = anonymous_client.get(f"{PREFIX}/openapi.json")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [node["$ref"] for key in node if key == "$ref"] + [ref for value in node.values() for ref in references(value)]
+    return [ref for value in node for ref in references(value)] if isinstance(node, list) else []
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(method, path): each for path, methods in document["paths"].items() for method, each in methods.items()}
+
+
+def test_every_route_is_in_the_document_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+    routes = {
+        (method.lower(), re.sub(r"<(?:int:)?(\w+)>", r"{\1}", str(rule)))
+        for rule in app.url_map.iter_rules()
+        if str(rule).startswith(PREFIX) and rule.endpoint != "api.openapi"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert set(operations(document)) == routes
+
+
+def test_the_document_is_sound(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["info"].keys() >= {"title", "version"}
+    for ref in references(document):
+        node: Any = document
+        for part in ref.removeprefix("#/").split("/"):
+            node = node[part]
+    names = [each["operationId"] for each in operations(document).values()]
+    assert len(set(names)) == len(names)
+    for (method, path), each in operations(document).items():
+        assert method in METHODS
+        in_path = {parameter["name"] for parameter in each["parameters"] if parameter["in"] == "path"}
+        assert in_path == set(re.findall(r"{(\w+)}", path))
+        assert all("schema" in parameter for parameter in each["parameters"])
+        assert each["summary"]
+        assert {"401", "403"} <= set(each["responses"])
+        assert any(status.startswith("2") for status in each["responses"])
+        assert each["security"] == [{"bearer": []}]
+        assert each["x-role"] in ("viewer", "editor", "admin")
+        assert ("requestBody" in each) == (method in ("post", "put"))
+        for status, answer in each["responses"].items():
+            assert answer["description"], (path, status)
+            media_types = set(answer.get("content", {}))
+            assert media_types == {"application/problem+json"} if status[0] in "45" else len(media_types) <= 1
+
+
+def declared(name: str) -> Endpoint:
+    return next(each for each in ENDPOINTS["api"] if each.name == name)
+
+
+def check(name: str, answer: TestResponse) -> Any:
+    """Hold an answer against what the endpoint declares."""
+    shape = declared(name).answers[answer.status_code]
+    if isinstance(shape, str):
+        assert re.fullmatch(shape.replace("*", r"\w+") or ".*", answer.mimetype or "")
+        return answer.data
+    assert issubclass(shape, BaseModel)
+    body = answer.get_json()
+    known = shape.model_validate(body, strict=False)
+    # Nothing more and nothing less than what is declared.
+    assert known.model_dump(mode="json") == body
+    return body
+
+
+def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> None:
+    image = check(
+        "upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(BIG, BIG), label="7", attributes='{"a": 1.5}'))
+    )
+    same = check("upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(seed=3))))
+    check("upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(seed=3))))
+    url = image["links"]["self"]
+    check("get_image", client.get(url))
+    page = check("list_images", client.get(f"{PREFIX}/images?limit=1"))
+    check("list_images", client.get(f"{PREFIX}/images?limit=1&after={page['next']}"))
+    check("get_file", client.get(f"{url}/file"))
+    check("get_thumbnail", client.get(f"{url}/thumbnail"))
+    check("get_thumbnail", client.get(f"{same['links']['thumbnail']}"))
+    check("put_label", client.put(f"{url}/label", json={"label": None}))
+    check("put_tags", client.put(f"{url}/tags", json={"tags": ["a", "b"]}))
+    check("presign_images", client.post(f"{PREFIX}/images/urls", json={"ids": [image["id"]]}))
+    check("check_hashes", client.post(f"{PREFIX}/images/check", json={"sha256": [image["sha256"], "0" * 64]}))
+    check("predict_image", client.post(f"{url}/predictions", json={}))
+    check("predict_file", client.post(f"{PREFIX}/predict", data=form_of()))
+    check("list_models", client.get(f"{PREFIX}/models"))
+    check("delete_image", client.delete(url))
+    problem = client.get(url).get_json()
+    assert Problem.model_validate(problem).model_dump(exclude_none=True) == problem
+    assert {each.name for each in ENDPOINTS["api"]} == {
+        "upload_image", "list_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
+        "presign_images", "check_hashes", "predict_image", "predict_file", "list_models",
+    }, "a new endpoint has to be called here"  # fmt: skip
