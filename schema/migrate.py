@@ -4,11 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-
-from schema.base import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -22,15 +19,10 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def head_revision() -> str:
-    """Return the revision that this code needs."""
+    """Return the newest revision among the migrations."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
-
-
-def current_revision(connection: Connection) -> str | None:
-    """Return the revision that the database is at, None for an empty one."""
-    return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_bootstrap import Bootstrap5
 
 from schema.session import Sessions
-from service.jobs import JobQueue
+from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.settings import Settings
 from service.web import health, pages, problems, requestlog, security

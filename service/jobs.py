@@ -34,22 +34,21 @@ def worker_app(database_url: str) -> procrastinate.App:
     return _app(connector)
 
 
-class JobQueue:
-    """The queue as the web needs it: only to put jobs in."""
+def deferring_app(database_url: str) -> procrastinate.App:
+    """Return the queue as one needs it who only puts jobs in."""
+    connector = SQLAlchemyPsycopg2Connector()
+    connector.open(open_engine(database_url, pool_size=2, application_name="pixref jobs", search_path=SCHEMA))
+    return _app(connector)
 
-    def __init__(self, database_url: str) -> None:
-        connector = SQLAlchemyPsycopg2Connector()
-        connector.open(open_engine(database_url, pool_size=2, application_name="pixref jobs", search_path=SCHEMA))
-        self._app = _app(connector)
 
-    def request_sweep(self) -> None:
-        """Ask the worker to sweep now. Never fails: the sweep of the next minute does the same."""
-        try:
-            self._app.configure_task(SWEEP, allow_unknown=False).defer()
-        except AlreadyEnqueued:
-            pass
-        except ConnectorException:
-            log.warning("a sweep could not be requested; the next minute's will do", exc_info=True)
+def defer_sweep(app: procrastinate.App) -> None:
+    """Ask the worker to sweep now. Never fails: the sweep of the next minute does the same."""
+    try:
+        app.configure_task(SWEEP, allow_unknown=False).defer()
+    except AlreadyEnqueued:
+        pass
+    except ConnectorException:
+        log.warning("a sweep could not be requested; the next minute's will do", exc_info=True)
 
 
 def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:

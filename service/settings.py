@@ -267,6 +267,11 @@ def child_environment(given: Mapping[str, str], *, privileged: bool = False) -> 
     return {name: value for name, value in merged.items() if privileged or name not in PRIVILEGED}
 
 
+def single_native_thread() -> None:
+    """Keep numpy's linear algebra to the calling thread; to be called before numpy is imported. LiteRT has a setting of its own."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # noqa: TID251
+
+
 def write_service_env(path: Path, given: Mapping[str, str]) -> None:
     """Keep what other commands need to reach the servers of this run, readable by the owner alone."""
     lines = [f"{name}={value}\n" for name, value in sorted(given.items()) if name not in PRIVILEGED]

@@ -29,7 +29,7 @@ from service.embedded.minio import MinioServer, find_minio
 from service.embedded.ports import free_port
 from service.embedded.postgres import PostgresServer
 from service.embedded.versity import VersityServer, find_versity
-from service.models.registry import register_model
+from service.models.registration import register_model
 from service.models.serving import BUILT_IN, ModelServer
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model

@@ -14,7 +14,7 @@ from service.accounts.tokens import create_token, local_actor
 from service.cli.interrupt import interruptible
 from service.cli.trouble import reason_of
 from service.errors import DatabaseUnavailable
-from service.models.registry import register_model
+from service.models.registration import register_model
 from service.models.serving import BUILT_IN
 from service.models.spec import Preprocessing
 from service.settings import PROJECT_DIR, InitSettings, SettingsError

@@ -9,7 +9,8 @@ import click
 
 from service.accounts.tokens import local_actor
 from service.cli.output import write_json, write_table
-from service.models.registry import list_versions, register_model
+from service.models.registration import register_model
+from service.models.registry import list_versions
 from service.models.spec import Preprocessing
 from service.settings import Settings
 from service.wiring import open_rows, open_store

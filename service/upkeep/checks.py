@@ -10,7 +10,7 @@ import urllib3
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema.migrate import current_revision, head_revision
+from schema.revision import HEAD, current_revision
 from schema.session import Sessions
 from service.errors import (
     DatabaseUnavailable,
@@ -53,9 +53,8 @@ def check_database(sessions: Sessions) -> None:
             at = current_revision(session.connection())
     except SQLAlchemyError as exc:
         raise _no_database(exc) from exc
-    head = head_revision()
-    if at != head:
-        raise DatabaseUnavailable(f"the database is at revision {at or 'none'}, this release needs {head}: run `pixref init`")
+    if at != HEAD:
+        raise DatabaseUnavailable(f"the database is at revision {at or 'none'}, this release needs {HEAD}: run `pixref init`")
 
 
 def check_bucket(store: ObjectStore) -> None:

@@ -7,7 +7,7 @@ from flask import current_app, g
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
-from service.jobs import JobQueue
+from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.png import PngLimits
 from service.settings import Settings

@@ -5,7 +5,8 @@ import pytest
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.embedded.ports import free_port
-from service.jobs import JobQueue, parts, worker_app
+from service.jobqueue import JobQueue
+from service.jobs import parts, worker_app
 from service.pictures.delete import delete_image
 from storage.base import ObjectStore
 from tests.conftest import TokenClient

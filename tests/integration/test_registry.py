@@ -10,7 +10,8 @@ import pytest
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, ModelUnavailable, NotFound, UploadInterrupted
-from service.models.registry import find_version, list_versions, register_model
+from service.models.registration import register_model
+from service.models.registry import find_version, list_versions
 from service.models.serving import ModelRef, ModelServer
 from service.models.vetting import VettedModel
 from service.settings import PROJECT_DIR

@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from schema import migrate
 from schema.provision import ensure_database, init_lock, provision_database
+from schema.revision import HEAD, current_revision
 from schema.roles import APP
 from schema.session import Sessions
 from service.embedded.postgres import PostgresServer
@@ -56,12 +57,12 @@ def test_down_to_nothing_and_up_again(admin: Engine) -> None:
     with admin.connect() as connection:
         at_head = relations(connection)
         migrate.downgrade(connection, "base")
-        assert migrate.current_revision(connection) is None
+        assert current_revision(connection) is None
         left = relations(connection)
         assert left <= {"pixref", "alembic_version", "alembic_version_pkc"}, left
         connection.commit()
         migrate.upgrade(connection)
-        assert migrate.current_revision(connection) == migrate.head_revision()
+        assert current_revision(connection) == migrate.head_revision()
         assert relations(connection) == at_head
         migrate.check(connection)
 
@@ -102,7 +103,7 @@ def test_two_inits_of_one_empty_database_take_turns(postgres: PostgresServer, em
     assert any(made)
     engine = create_engine(admin.replace("postgresql://", "postgresql+psycopg2://"), poolclass=NullPool)
     with engine.connect() as connection:
-        assert migrate.current_revision(connection) == migrate.head_revision()
+        assert current_revision(connection) == migrate.head_revision()
 
 
 def test_a_database_that_is_not_at_head_is_not_ready(
@@ -168,3 +169,7 @@ def test_the_application_may_not_change_history_or_tables(sessions: Sessions) ->
     for statement in FORBIDDEN:
         with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
             execute(sessions, statement)
+
+
+def test_the_revision_that_the_web_asks_for_is_the_newest() -> None:
+    assert migrate.head_revision() == HEAD

@@ -19,7 +19,7 @@ from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token
 from service.app import create_app
 from service.embedded.ports import free_port
-from service.models.registry import register_model
+from service.models.registration import register_model
 from service.models.spec import InputSpec, Preprocessing
 from service.models.vetting import VettedModel
 from service.pictures.search import get_image

@@ -27,15 +27,15 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Base of every input: a field that nobody knows is an error, not silence."""
+    """Base of every input: a field that nobody knows is an error, not silence. Built at its first use, so that the start need not wait."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Shape(BaseModel):
     """Base of every output."""
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

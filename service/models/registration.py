@@ -1,0 +1,161 @@
+"""Register a model: vet its file, keep it with its LiteRT form, make it a version.
+
+Registering follows the upload protocol: a PENDING version names its objects before they are written, READY is the commit point, and only a
+READY version gets an alias. A refused or interrupted registration changes nothing that anybody sees.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from schema.queries.deletions import abandon_versions
+from schema.queries.words import ensure_words
+from schema.session import Sessions
+from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
+from service.accounts.actor import Actor
+from service.errors import BadModel, Invalid, UploadInterrupted
+from service.models.registry import CHAMPION
+from service.models.spec import Preprocessing
+from service.models.vetting import VettedModel, vet_model
+from service.names import clean_name
+from storage.base import ObjectStore
+from storage.keys import new_model_key
+
+KERAS_MEDIA_TYPE = "application/vnd.keras"
+LITERT_MEDIA_TYPE = "application/vnd.tflite"
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Vet(Protocol):
+    """`vet_model`, or what stands in for it."""
+
+    def __call__(
+        self, path: Path, *, labels: Sequence[str] | None, preprocessing: Preprocessing | None, work_dir: Path
+    ) -> VettedModel: ...
+
+
+def registered_number(sessions: Sessions, name: str, sha256: str) -> int | None:
+    """Return the number of the READY version of `name` that was made from this file, None when there is none."""
+    query = (
+        select(func.max(ModelVersion.number))
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
+    )
+    with sessions() as session:
+        return session.scalar(query)
+
+
+def _begin(
+    session: Session, name: str, vetted: VettedModel, labels: Sequence[str], metrics: Mapping[str, Any], actor: Actor
+) -> ModelVersion:
+    session.execute(upsert(Model).values(name=name).on_conflict_do_nothing())
+    # The lock makes two registrations of one name take turns, so that numbers have no gaps and no repeats.
+    model_id = session.scalars(select(Model.id).where(Model.name == name).with_for_update()).one()
+    last = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id)) or 0
+    label_ids = ensure_words(session, Label, labels)
+    version = ModelVersion(
+        model_id=model_id,
+        number=last + 1,
+        state="PENDING",
+        artifact_key=new_model_key(vetted.sha256, ".keras"),
+        artifact_sha256=vetted.sha256,
+        artifact_size=vetted.byte_size,
+        litert_key=new_model_key(vetted.tflite_sha256, ".tflite"),
+        litert_sha256=vetted.tflite_sha256,
+        litert_size=len(vetted.tflite),
+        input_spec=vetted.input.to_json(),
+        preprocessing=vetted.preprocessing.to_json(),
+        metrics={
+            **metrics,
+            "parameters": vetted.parameters,
+            "litert_max_difference": vetted.parity,
+            "keras": vetted.keras_version,
+        },
+        created_by=actor.account_id,
+    )
+    session.add(version)
+    session.flush()
+    session.execute(
+        insert(ModelClass),
+        [{"model_version_id": version.id, "position": place, "label_id": label_ids[label]} for place, label in enumerate(labels)],
+    )
+    return version
+
+
+def _abandon(sessions: Sessions, version: ModelVersion) -> None:
+    with sessions() as session, session.begin():
+        # After a timeout the bytes may still land; the outbox waits until they must have.
+        abandon_versions(session, ModelVersion.id == version.id, reason="a model was not registered", delay=LEASE)
+
+
+def register_model(
+    sessions: Sessions,
+    store: ObjectStore,
+    path: Path,
+    *,
+    name: str,
+    labels: Sequence[str],
+    preprocessing: Preprocessing | None,
+    metrics: Mapping[str, Any],
+    actor: Actor,
+    work_dir: Path,
+    vet: Vet = vet_model,
+) -> int:
+    """Vet a `.keras` file, keep it with its LiteRT form, and return the new version's number; the first version becomes champion.
+
+    The same file under the same name is registered once. Raises `BadModel` with the reason; nothing has changed then.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
+    names = [clean_name(label, field="labels") for label in labels]
+    if len(set(names)) != len(names):
+        raise BadModel("labels", "two classes have the same label: give each its own")
+    data = path.read_bytes()
+    known = registered_number(sessions, name, hashlib.sha256(data).hexdigest())
+    if known is not None:
+        return known
+    vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
+    if not vetted.probabilities:
+        raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
+    with sessions() as session, session.begin():
+        version = _begin(session, name, vetted, names, metrics, actor)
+    try:
+        store.put_object(
+            version.artifact_key, io.BytesIO(data), size=len(data), sha256=vetted.sha256, media_type=KERAS_MEDIA_TYPE
+        )
+        store.put_object(
+            version.litert_key,
+            io.BytesIO(vetted.tflite),
+            size=len(vetted.tflite),
+            sha256=vetted.tflite_sha256,
+            media_type=LITERT_MEDIA_TYPE,
+        )
+        with sessions() as session, session.begin():
+            became_ready = session.scalar(
+                update(ModelVersion)
+                .where(ModelVersion.id == version.id, ModelVersion.state == "PENDING")
+                .values(state="READY")
+                .returning(ModelVersion.id)
+            )
+            if became_ready is None:
+                raise UploadInterrupted(
+                    "the registration took so long that it was abandoned: register the model again", field="file"
+                )
+            first = {
+                "model_id": version.model_id,
+                "alias": CHAMPION,
+                "model_version_id": version.id,
+                "updated_by": actor.account_id,
+            }
+            session.execute(upsert(ModelAlias).values(first).on_conflict_do_nothing())
+    except Exception:
+        _abandon(sessions, version)
+        raise
+    return version.number
