@@ -34,8 +34,8 @@ format: $(VENV)/.dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Measure, and print ratios
-	@$(BIN)/python -m bench
+bench: $(VENV)/.dev ## Measure, and print ratios; BENCH="predict --quick" names scenarios
+	@$(BIN)/python -m bench $(BENCH)
 
 env: ## Make .env for docker compose from .env.example, with random secrets; an .env that exists is left as it is
 	@if [ -e .env ]; then echo ".env exists and was left as it is."; exit 0; fi; \

@@ -1,5 +1,6 @@
 """The composition root: `create_app` puts the web application together from parts that the caller may replace."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -15,6 +16,14 @@ from service.web.api import routes as api_routes
 from service.web.context import EXTENSION, Context
 from service.wiring import limits_of, open_rows, open_store
 from storage.base import ObjectStore
+
+
+class _Application(Flask):
+    """Flask without a look-up that only coroutines need."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        # All views and hooks are plain functions; Flask would look for coroutines at each of seven calls a request.
+        return func
 
 
 class _StrictJson(DefaultJSONProvider):
@@ -34,7 +43,7 @@ def create_app(
     models: ModelServer | None = None,
 ) -> Flask:
     """Return the web application. Parts that are not given are made from the settings; nothing connects before the first request."""
-    app = Flask("service.web")
+    app = _Application("service.web")
     app.json = _StrictJson(app)
     sessions = sessions or open_rows(settings, name="web")
     store = store or open_store(settings)
