@@ -65,7 +65,7 @@ $(BIN)/python:
 define install
 	@echo "Installing $(1) (minutes at the first time)"
 	@{ $(BIN)/pip install $(PIP_FLAGS) --require-hashes -r $(1) \
-	&& $(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .; } > $(VENV)/install.log 2>&1 \
+	&& $(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --config-settings editable_mode=compat -e .; } > $(VENV)/install.log 2>&1 \
 	|| { cat $(VENV)/install.log >&2; echo "The requirements could not be installed; the reason stands above." >&2; exit 1; }
 	@touch $@
 endef

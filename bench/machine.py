@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {_release()} {platform.machine()}",
         "python": platform.python_version(),
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
@@ -51,6 +51,11 @@ def machine() -> dict[str, Any]:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _release() -> str:
+    # Major and minor number; what a distributor or a host adds says nothing about speed.
+    return ".".join(platform.release().split("-")[0].split(".")[:2])
 
 
 def _cpu_model() -> str:

@@ -8,6 +8,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from schema.errors import InitLocked
 from schema.migrate import upgrade
 from schema.roles import ensure_roles, prepare_database
 from schema.session import CONNECT_TIMEOUT_S
@@ -16,6 +17,9 @@ from schema.session import CONNECT_TIMEOUT_S
 INIT_LOCK = 0x5049_5852
 # duplicate_database; unique_violation when two make it in the same moment
 _ALREADY_MADE = frozenset({"42P04", "23505"})
+LOCK_NOT_AVAILABLE = "55P03"
+# An init takes seconds, a migration of many rows minutes.
+INIT_LOCK_WAIT_S = 300
 
 
 def _engine(url: URL, **options: str) -> Engine:
@@ -49,11 +53,23 @@ def ensure_database(admin_url: str) -> bool:
 
 
 @contextmanager
-def init_lock(admin_url: str) -> Iterator[None]:
-    """Hold the lock that makes inits of one database take turns; it goes with the connection, however this process ends."""
+def init_lock(admin_url: str, *, wait_s: float = INIT_LOCK_WAIT_S) -> Iterator[None]:
+    """Hold the lock that makes inits of one database take turns; it goes with the connection, however this process ends.
+
+    Raises `InitLocked` when it is not free within `wait_s` seconds.
+    """
     engine = _engine(make_url(admin_url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": INIT_LOCK})
+        connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{wait_s * 1000:.0f}ms"})
+        try:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": INIT_LOCK})
+        except OperationalError as exc:
+            if getattr(exc.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                raise
+            raise InitLocked(
+                f"another `pixref init` holds the lock for more than {wait_s / 60:g} minutes, or a client holds advisory lock {INIT_LOCK}: "
+                "pg_locks names its session (locktype 'advisory'); end that, or wait, and start again"
+            ) from exc
         yield
 
 

@@ -24,6 +24,7 @@ READER_LIMITS = {
     "timezone": "UTC",
 }
 READER_TEMP_FILE_LIMIT = "256MB"
+LARGE_OBJECT_MAKERS = "pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)"
 
 
 class RolesError(Exception):
@@ -83,6 +84,9 @@ def prepare_database(connection: Connection) -> None:
         _run(connection, f"GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {database} TO {OWNER}")
         _run(connection, f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC")
         _run(connection, f"GRANT CONNECT ON DATABASE {database} TO {APP}, {READER}")
+        if connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
+            # PUBLIC may make large objects: any amount of storage, which the reader's rights on tables say nothing of.
+            _run(connection, f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECT_MAKERS} FROM PUBLIC")
     except ProgrammingError as exc:
         raise RolesError(
             f"the administrator's role does not own the database {database}: set DATABASE_ADMIN_URL to one that does"

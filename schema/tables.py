@@ -113,7 +113,6 @@ class Image(Base):
         Index("ix_image_split_id", "split", "id", postgresql_where=READY),
         Index("ix_image_attributes", "attributes", postgresql_using="gin", postgresql_ops={"attributes": "jsonb_path_ops"}),
         Index("ix_image_lease_until", "lease_until", postgresql_where=text("state = 'PENDING'")),
-        Index("ix_image_deleting", "id", postgresql_where=text("state = 'DELETING'")),
         CheckConstraint(f"sha256 {SHA256}", name="sha256_hex"),
         CheckConstraint("byte_size > 0", name="byte_size"),
         CheckConstraint("state IN ('PENDING', 'READY', 'DELETING')", name="state"),

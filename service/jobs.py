@@ -7,6 +7,7 @@ from typing import Any
 import procrastinate
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from sqlalchemy import make_url
 
 from schema.session import Sessions, open_engine
 from service.upkeep.sweep import sweep
@@ -29,7 +30,8 @@ def run_sweep(context: procrastinate.JobContext, timestamp: int | None = None) -
 def worker_app(database_url: str) -> procrastinate.App:
     """Return the queue as the worker needs it."""
     connector = procrastinate.PsycopgConnector(
-        conninfo=database_url, kwargs={"options": f"-c search_path={SCHEMA}", "application_name": "pixref jobs"}
+        conninfo=make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False),
+        kwargs={"options": f"-c search_path={SCHEMA}", "application_name": "pixref jobs"},
     )
     return _app(connector)
 
@@ -53,8 +55,9 @@ def defer_sweep(app: procrastinate.App) -> None:
 
 def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     app = procrastinate.App(connector=connector)
+    # No lock: sweeps may run side by side, and the lock of a worker that was killed would hold back all sweeps after it.
     # Not by a blueprint of the module: an app that takes one over renames its tasks, so a second app would find none.
-    sweep_task = app.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, lock=SWEEP, pass_context=True)(run_sweep)
+    sweep_task = app.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, pass_context=True)(run_sweep)
     app.periodic(cron="* * * * *")(sweep_task)
     return app
 

@@ -1,9 +1,10 @@
 """Every setting of Pixref: name, default, unit and help, read once from the environment or `.env` into a frozen object.
 
 `.env` is looked for beside `pyproject.toml`, never in the working directory of the moment. A wrong value stops the start with the
-setting's name and the accepted form (`SettingsError`). Three views of the same file, so that no process sees more than it needs:
+setting's name and the accepted form (`SettingsError`). Four views of the same file, so that no process sees more than it needs:
 
     Settings        web, worker and the commands of a running service
+    ReaderSettings  adds the password of SQL clients, for `pixref sql`
     InitSettings    adds what only `pixref init` may see: the database administrator and the store's root key
     LocalSettings   `pixref dev` (`make run`): ports and folders of the servers that it starts itself
 """
@@ -207,16 +208,21 @@ class Settings(_Web):
         return self.s3_public_endpoint or self.s3_endpoint
 
 
-class InitSettings(Settings):
+class ReaderSettings(Settings):
+    """Adds what `pixref sql` signs in with."""
+
+    reader_password: Secret | None = Field(
+        None, validation_alias="PIXREF_READER_PASSWORD", description="password of pixref_reader, the role of SQL clients"
+    )
+
+
+class InitSettings(ReaderSettings):
     """Adds what only `pixref init` may see."""
 
     database_admin_url: DatabaseUrl | None = Field(
         None,
         validation_alias="DATABASE_ADMIN_URL",
         description="a role that may create roles and the database; default: DATABASE_URL",
-    )
-    reader_password: Secret | None = Field(
-        None, validation_alias="PIXREF_READER_PASSWORD", description="password of pixref_reader, the role of SQL clients"
     )
     s3_root_user: str | None = Field(
         None, validation_alias="MINIO_ROOT_USER", description="MinIO's root user; without it S3_ACCESS_KEY must exist already"

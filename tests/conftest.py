@@ -162,12 +162,12 @@ def store(minio: MinioServer, bucket: str) -> MinioStore:
 @pytest.fixture
 def settings(database_url: str, bucket: str, minio: MinioServer) -> Settings:
     return Settings(
-        database_url=database_url,  # type: ignore[arg-type]
+        database_url=database_url,
         s3_endpoint=minio.endpoint,
         s3_access_key=ROOT_USER,
-        s3_secret_key=ROOT_PASSWORD,  # type: ignore[arg-type]
+        s3_secret_key=ROOT_PASSWORD,
         s3_bucket=bucket,
-        secret_key="k" * 40,  # type: ignore[arg-type]
+        secret_key="k" * 40,
     )
 
 
@@ -232,7 +232,7 @@ class TokenClient(FlaskClient):
 
     token: str | None = None
 
-    def open(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def,override]
+    def open(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def]
         if self.token:
             kwargs["headers"] = {"Authorization": f"Bearer {self.token}", **dict(kwargs.get("headers") or {})}  # type: ignore[call-overload]
         return super().open(*args, **kwargs)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The outbox: what must be removed from the bucket, in the transaction that decided so."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -25,6 +26,13 @@ def start_deletion(session: Session, *, reason: str, image_id: int, from_state: 
     row = {"object_key": key, "reason": reason, "due_at": func.now() + delay}
     session.execute(insert(ObjectDeletion).values(row).on_conflict_do_nothing())
     return True
+
+
+def queue_objects(session: Session, keys: Iterable[str], *, reason: str) -> None:
+    """Queue objects that no row names any more, due now."""
+    rows = [{"object_key": key, "reason": reason} for key in keys]
+    if rows:
+        session.execute(insert(ObjectDeletion).values(rows).on_conflict_do_nothing())
 
 
 def abandon_expired(session: Session, *, limit: int) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import Account, ApiToken
 from service.accounts.actor import Actor, Role
 from service.errors import Conflict, NotFound
@@ -86,8 +86,8 @@ def _live_actor(sessions: Sessions, which: ColumnElement[bool]) -> Actor | None:
         .join(Account, Account.id == ApiToken.account_id)
         .where(which, *_LIVE)
     )
-    with sessions() as session:
-        row = session.execute(query).one_or_none()
+    with single(sessions) as connection:
+        row = connection.execute(query).one_or_none()
     return Actor(row.account_id, row.name, Role(row.role), row.id) if row else None
 
 

@@ -13,7 +13,7 @@ from service.accounts.actor import Role
 from service.accounts.tokens import create_token, local_actor
 from service.cli.interrupt import interruptible
 from service.cli.trouble import reason_of
-from service.errors import DatabaseUnavailable
+from service.errors import Conflict, DatabaseUnavailable
 from service.models.registration import register_model
 from service.models.serving import BUILT_IN
 from service.models.spec import Preprocessing
@@ -102,5 +102,12 @@ def command() -> None:
         number = _built_in_model(sessions, store)
         click.echo(f"model: {BUILT_IN} version {number} is registered")
         if settings.admin_token:
-            create_token(sessions, name=OWNER, role=Role.ADMIN, token=settings.admin_token.get_secret_value())
+            try:
+                create_token(sessions, name=OWNER, role=Role.ADMIN, token=settings.admin_token.get_secret_value())
+            except Conflict:
+                click.echo(
+                    "sign-in: the token of PIXREF_ADMIN_TOKEN was revoked; `pixref token create --role admin` makes another",
+                    err=True,
+                )
+                return
             click.echo("sign-in: the token of PIXREF_ADMIN_TOKEN is registered")

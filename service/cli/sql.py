@@ -15,12 +15,12 @@ from service.cli.interrupt import interruptible
 from service.cli.output import write_csv, write_json, write_table
 from service.cli.trouble import reason_of
 from service.errors import DatabaseUnavailable, Invalid
-from service.settings import InitSettings, SettingsError
+from service.settings import ReaderSettings, SettingsError
 
 
 def reader_url() -> str:
     """Return where and as whom SQL clients connect, password included. Raises `SettingsError`."""
-    settings = InitSettings.load()
+    settings = ReaderSettings.load()
     if settings.reader_password is None:
         raise SettingsError("PIXREF_READER_PASSWORD: is not set (password of pixref_reader, the role of SQL clients)")
     url = make_url(settings.database_url.get_secret_value())

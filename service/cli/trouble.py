@@ -2,6 +2,7 @@
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from schema.errors import InitLocked
 from schema.roles import RolesError
 from service.embedded.errors import EmbeddedError
 from service.errors import Conflict, Invalid, NotFound, PixrefError
@@ -23,6 +24,8 @@ def explain(exc: Exception) -> tuple[str, int] | None:
         return str(exc), exc.exit_code
     if isinstance(exc, RolesError):
         return str(exc), WRONG
+    if isinstance(exc, InitLocked):
+        return str(exc), FAILED
     if isinstance(exc, PixrefError):
         return exc.detail, WRONG if isinstance(exc, (Invalid, NotFound, Conflict)) else FAILED
     if isinstance(exc, StoreError):

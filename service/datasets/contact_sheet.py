@@ -53,7 +53,7 @@ def pick(sessions: Sessions, store: ObjectStore, *, count: int, model: str) -> l
     )
     with sessions() as session:
         rows = session.execute(query).all()
-        pictures = references(session, [row[0] for row in rows], with_bytes=True)
+        pictures = references(session.connection(), [row[0] for row in rows], with_bytes=True)
     if not rows:
         raise NotFound("there are no pictures yet: `pixref load mnist --count 1000`")
     return [

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import exists, func, select
 
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import Image, Prediction
 from service.accounts.actor import Actor
-from service.errors import PixrefError
+from service.errors import ModelOutputInvalid, PixrefError
 from service.models.predictions import Scored, store_predictions
 from service.models.preprocessing import to_model_input
 from service.models.serving import Loaded
@@ -70,8 +70,8 @@ def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_
 
     Raises `StoreError` when the store is in trouble: that is not a picture's fault, and the batch can be repeated.
     """
-    with sessions() as session:
-        pictures = list(references(session, image_ids, with_bytes=True).values())
+    with single(sessions) as connection:
+        pictures = list(references(connection, image_ids, with_bytes=True).values())
 
     def prepare(picture: Reference) -> np.ndarray | str:
         try:
@@ -93,10 +93,21 @@ def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_
                 results[picture.image_id] = value
             else:
                 prepared[picture.image_id] = value
-    failed = len(results)
     if prepared:
-        scores = loaded.runtime.predict(np.stack(list(prepared.values())))
+        scores = _run(loaded, list(prepared.values()))
         each_ms = (time.perf_counter() - started) * 1000 / len(prepared)
-        results |= {image_id: Scored(row, each_ms) for image_id, row in zip(prepared, scores, strict=True)}
+        for image_id, score in zip(prepared, scores, strict=True):
+            results[image_id] = score if isinstance(score, str) else Scored(score, each_ms)
     store_predictions(sessions, loaded.artifact, results, actor=actor)
-    return Predicted(len(prepared), failed)
+    failed = sum(isinstance(result, str) for result in results.values())
+    return Predicted(len(results) - failed, failed)
+
+
+def _run(loaded: Loaded, inputs: Sequence[np.ndarray]) -> Sequence[np.ndarray | str]:
+    """Run the model over prepared pictures. Where it answers nonsense to one, that one gets the reason and the others their scores."""
+    try:
+        return list(loaded.runtime.predict(np.stack(inputs)))
+    except ModelOutputInvalid as exc:
+        if len(inputs) == 1:
+            return [f"{exc.code}: {exc.detail}"]
+        return [result for item in inputs for result in _run(loaded, [item])]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import ARRAY, REAL, BigInteger, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from service.accounts.actor import Actor
 from service.models.registry import CHAMPION, Artifact
@@ -82,10 +82,10 @@ _STORE = _replacing(
 def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
     """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
     row = {"image_id": image_id, **_row(artifact, scored, actor)}
-    with sessions() as session, session.begin():
-        done = session.connection().scalar(_STORE, row)
-        if done is None:
-            raise no_such_image(image_id)
+    with single(sessions) as connection:
+        done = connection.scalar(_STORE, row)
+    if done is None:
+        raise no_such_image(image_id)
 
 
 def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[int, Scored | str], *, actor: Actor) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from schema.queries.deletions import abandon_versions
+from schema.queries.deletions import abandon_versions, queue_objects
 from schema.queries.words import ensure_words
 from schema.session import Sessions
 from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
@@ -41,23 +41,40 @@ class Vet(Protocol):
     ) -> VettedModel: ...
 
 
-def registered_number(sessions: Sessions, name: str, sha256: str) -> int | None:
-    """Return the number of the READY version of `name` that was made from this file, None when there is none."""
+def _registered(
+    session: Session, name: str, sha256: str, labels: Sequence[str], preprocessing: Preprocessing | None
+) -> int | None:
+    """Return the READY version of `name` that is the same in all that matters: file, labels in order, and recipe where one is given."""
+    names = func.array(
+        select(Label.name)
+        .join(ModelClass, ModelClass.label_id == Label.id)
+        .where(ModelClass.model_version_id == ModelVersion.id)
+        .order_by(ModelClass.position)
+        .correlate(ModelVersion)
+        .scalar_subquery()
+    )
     query = (
-        select(func.max(ModelVersion.number))
+        select(ModelVersion.number, names, ModelVersion.preprocessing)
         .join(Model, Model.id == ModelVersion.model_id)
         .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
+        .order_by(ModelVersion.number.desc())
     )
-    with sessions() as session:
-        return session.scalar(query)
+    for number, known, recipe in session.execute(query):
+        if list(known) == list(labels) and (preprocessing is None or recipe == preprocessing.to_json()):
+            return int(number)
+    return None
 
 
 def _begin(
     session: Session, name: str, vetted: VettedModel, labels: Sequence[str], metrics: Mapping[str, Any], actor: Actor
-) -> ModelVersion:
+) -> ModelVersion | int:
+    """Return a PENDING version, or the number of the one that another registration of the same has made meanwhile."""
     session.execute(upsert(Model).values(name=name).on_conflict_do_nothing())
     # The lock makes two registrations of one name take turns, so that numbers have no gaps and no repeats.
     model_id = session.scalars(select(Model.id).where(Model.name == name).with_for_update()).one()
+    known = _registered(session, name, vetted.sha256, labels, vetted.preprocessing)
+    if known is not None:
+        return known
     last = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id)) or 0
     label_ids = ensure_words(session, Label, labels)
     version = ModelVersion(
@@ -95,6 +112,22 @@ def _abandon(sessions: Sessions, version: ModelVersion) -> None:
         abandon_versions(session, ModelVersion.id == version.id, reason="a model was not registered", delay=LEASE)
 
 
+def _finish(session: Session, version: ModelVersion, actor: Actor) -> bool:
+    """Make a version READY, the first of its model champion; False when the sweep has taken it, which gets its objects queued again."""
+    ready = (
+        update(ModelVersion)
+        .where(ModelVersion.id == version.id, ModelVersion.state == "PENDING")
+        .values(state="READY")
+        .returning(ModelVersion.id)
+    )
+    if session.scalar(ready) is None:
+        queue_objects(session, [version.artifact_key, version.litert_key], reason="the sweep was faster than the registration")
+        return False
+    first = {"model_id": version.model_id, "alias": CHAMPION, "model_version_id": version.id, "updated_by": actor.account_id}
+    session.execute(upsert(ModelAlias).values(first).on_conflict_do_nothing())
+    return True
+
+
 def register_model(
     sessions: Sessions,
     store: ObjectStore,
@@ -110,7 +143,8 @@ def register_model(
 ) -> int:
     """Vet a `.keras` file, keep it with its LiteRT form, and return the new version's number; the first version becomes champion.
 
-    The same file under the same name is registered once. Raises `BadModel` with the reason; nothing has changed then.
+    The same file with the same labels and recipe is registered once; with others it is the next version.
+    Raises `BadModel` with the reason; nothing has changed then.
     """
     if not _MODEL_NAME.fullmatch(name):
         raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
@@ -118,7 +152,8 @@ def register_model(
     if len(set(names)) != len(names):
         raise BadModel("labels", "two classes have the same label: give each its own")
     data = path.read_bytes()
-    known = registered_number(sessions, name, hashlib.sha256(data).hexdigest())
+    with sessions() as session:
+        known = _registered(session, name, hashlib.sha256(data).hexdigest(), names, preprocessing)
     if known is not None:
         return known
     vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
@@ -126,6 +161,8 @@ def register_model(
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
     with sessions() as session, session.begin():
         version = _begin(session, name, vetted, names, metrics, actor)
+    if isinstance(version, int):
+        return version
     try:
         store.put_object(
             version.artifact_key, io.BytesIO(data), size=len(data), sha256=vetted.sha256, media_type=KERAS_MEDIA_TYPE
@@ -138,24 +175,10 @@ def register_model(
             media_type=LITERT_MEDIA_TYPE,
         )
         with sessions() as session, session.begin():
-            became_ready = session.scalar(
-                update(ModelVersion)
-                .where(ModelVersion.id == version.id, ModelVersion.state == "PENDING")
-                .values(state="READY")
-                .returning(ModelVersion.id)
-            )
-            if became_ready is None:
-                raise UploadInterrupted(
-                    "the registration took so long that it was abandoned: register the model again", field="file"
-                )
-            first = {
-                "model_id": version.model_id,
-                "alias": CHAMPION,
-                "model_version_id": version.id,
-                "updated_by": actor.account_id,
-            }
-            session.execute(upsert(ModelAlias).values(first).on_conflict_do_nothing())
+            done = _finish(session, version, actor)
     except Exception:
         _abandon(sessions, version)
         raise
+    if not done:
+        raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
     return version.number

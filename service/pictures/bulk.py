@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from schema.queries.deletions import start_deletion
 from schema.queries.words import ensure_words
-from schema.session import Sessions
+from schema.session import Sessions, constraint_of
 from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
 from service.accounts.actor import Actor
 from service.errors import PixrefError
-from service.pictures.upload import MEDIA_TYPE, Description, image_row, mark_ready, thumbnail_row
+from service.pictures.upload import MEDIA_TYPE, READY_ONCE, Description, abandon, give_back, image_row, mark_ready, thumbnail_row
 from service.png import PngFacts, PngLimits, inspect
 from storage.base import ObjectStore, ObjectUpload, StoreError
 from storage.keys import new_image_key
 
 BATCH = 1_000
+# A batch has one lease: it must be stored long before that ends, over a slow line too.
+BATCH_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,16 @@ class _Checked:
 
 
 def _batches(items: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+    """Cut into batches of at most `size` pictures and about `BATCH_BYTES` bytes."""
+    batch: list[Candidate] = []
+    weight = 0
+    for item in items:
+        batch.append(item)
+        weight += len(item.data)
+        if len(batch) == size or weight >= BATCH_BYTES:
+            yield batch
+            batch, weight = [], 0
+    if batch:
         yield batch
 
 
@@ -93,26 +101,29 @@ def _begin(session: Session, checked: dict[str, _Checked], *, source: str, actor
     return begun
 
 
-def _abandon(sessions: Sessions, begun: dict[int, _Checked], reason: str) -> None:
-    with sessions() as session, session.begin():
-        for image_id in begun:
-            start_deletion(session, reason=reason, image_id=image_id, from_state="PENDING", delay=LEASE)
-
-
 def _finish(sessions: Sessions, begun: dict[int, _Checked]) -> int:
-    """U3 for a batch. Where another upload of the same bytes was faster, picture by picture, so that only that one is given up."""
+    """U3 for a batch; returns how many are new. Where another upload of the same bytes was faster, picture by picture, so that only that
+    one is given up. Raises `UploadInterrupted` when the sweep took some of them while the batch was stored.
+    """
+    faster: list[int] = []
     try:
         with sessions() as session, session.begin():
-            return len(mark_ready(session, list(begun)))
-    except IntegrityError:
-        done = 0
+            done = mark_ready(session, list(begun))
+    except IntegrityError as exc:
+        if constraint_of(exc) != READY_ONCE:
+            raise
+        done = []
         for image_id in begun:
             try:
                 with sessions() as session, session.begin():
-                    done += len(mark_ready(session, [image_id]))
+                    done += mark_ready(session, [image_id])
             except IntegrityError:
-                _abandon(sessions, {image_id: begun[image_id]}, "another upload of the same bytes was faster")
-        return done
+                faster.append(image_id)
+        abandon(sessions, faster, "another upload of the same bytes was faster")
+    taken = set(begun) - set(done) - set(faster)
+    if taken:
+        raise give_back(sessions, [begun[image_id].key for image_id in taken])
+    return len(done)
 
 
 def upload_many(
@@ -148,7 +159,7 @@ def upload_many(
                 ObjectUpload(item.key, item.candidate.data, item.facts.sha256, MEDIA_TYPE) for item in begun.values()
             )
         except StoreError:
-            _abandon(sessions, begun, "the store did not take the bytes")
+            abandon(sessions, begun, "the store did not take the bytes", delay=LEASE)
             raise
         added = _finish(sessions, begun) if begun else 0
         total.added += added

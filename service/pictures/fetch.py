@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, bindparam, select
 
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import Image, Thumbnail
 from service.errors import Invalid, ObjectCorrupt, ObjectLost
 from service.pictures.search import BIGINT_MAX, ThumbnailInfo, no_such_image
@@ -43,10 +42,10 @@ _WITH_BYTES = _REFERENCES.add_columns(Thumbnail.data).outerjoin(
 )
 
 
-def references(session: Session, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
+def references(connection: Connection, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
     """Return a reference for each of these pictures that is visible; `with_bytes` brings along what the rows carry."""
     wanted = [image_id for image_id in image_ids if 0 < image_id <= BIGINT_MAX]
-    rows = session.connection().execute(_WITH_BYTES if with_bytes else _REFERENCES, {"image_ids": wanted})
+    rows = connection.execute(_WITH_BYTES if with_bytes else _REFERENCES, {"image_ids": wanted})
     return {
         row.id: Reference(
             row.id,
@@ -62,8 +61,8 @@ def references(session: Session, image_ids: Sequence[int], *, with_bytes: bool) 
 
 def reference(sessions: Sessions, image_id: int, *, with_bytes: bool = False) -> Reference:
     """Return where one picture's bytes are. Raises `NotFound`."""
-    with sessions() as session:
-        found = references(session, [image_id], with_bytes=with_bytes)
+    with single(sessions) as connection:
+        found = references(connection, [image_id], with_bytes=with_bytes)
     if image_id not in found:
         raise no_such_image(image_id)
     return found[image_id]
@@ -111,8 +110,8 @@ def presign_many(
     """Sign links to many pictures, in the order asked; ids that are not there are left out. Raises `Invalid`."""
     if len(image_ids) > URLS_MAX:
         raise Invalid(f"ids has {len(image_ids)} ids: at most {URLS_MAX} at once", field="ids")
-    with sessions() as session:
-        found = references(session, image_ids, with_bytes=False)
+    with single(sessions) as connection:
+        found = references(connection, image_ids, with_bytes=False)
     return [
         (image_id, presign(store, found[image_id], now=now, lifetime_s=lifetime_s)) for image_id in image_ids if image_id in found
     ]

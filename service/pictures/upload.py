@@ -12,16 +12,16 @@ and the others hand their attempt to the outbox and answer with the winner (docs
 import contextlib
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from schema.queries.deletions import start_deletion
+from schema.queries.deletions import queue_objects, start_deletion
 from schema.queries.words import ensure_words
 from schema.session import Sessions, constraint_of
 from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
@@ -33,6 +33,9 @@ from storage.base import ObjectStore, StoreError
 from storage.keys import new_image_key
 
 MEDIA_TYPE = "image/png"
+
+# The index by which the first of racing uploads wins.
+READY_ONCE = "uq_image_sha256_ready"
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +127,24 @@ def _begin(sessions: Sessions, facts: PngFacts, description: Description, *, sou
     return image_id, key
 
 
-def _abandon(sessions: Sessions, image_id: int, reason: str, delay: timedelta = timedelta()) -> None:
-    """Hand an attempt to the outbox at once. Where that fails too, its lease runs out and the sweep does it."""
+def abandon(sessions: Sessions, image_ids: Iterable[int], reason: str, delay: timedelta = timedelta()) -> None:
+    """Hand attempts to the outbox at once. Where that fails too, their lease runs out and the sweep does it."""
     try:
         with sessions() as session, session.begin():
-            start_deletion(session, reason=reason, image_id=image_id, from_state="PENDING", delay=delay)
-    except DBAPIError:
-        log.warning("an abandoned upload is left to the sweep", extra={"image_id": image_id}, exc_info=True)
+            for image_id in image_ids:
+                start_deletion(session, reason=reason, image_id=image_id, from_state="PENDING", delay=delay)
+    except SQLAlchemyError:
+        log.warning("an abandoned upload is left to the sweep", exc_info=True)
+
+
+def give_back(sessions: Sessions, keys: Iterable[str]) -> UploadInterrupted:
+    """Queue the objects of attempts that the sweep took while they were stored: its deletion may have come before the bytes did.
+
+    Returns the error to raise.
+    """
+    with sessions() as session, session.begin():
+        queue_objects(session, keys, reason="the sweep was faster than the upload")
+    return UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
 
 
 def mark_ready(session: Session, image_ids: Sequence[int]) -> list[int]:
@@ -145,29 +159,29 @@ def mark_ready(session: Session, image_ids: Sequence[int]) -> list[int]:
     )
 
 
-def _finish(sessions: Sessions, image_id: int, sha256: str) -> Uploaded:
+def _finish(sessions: Sessions, image_id: int, sha256: str, key: str) -> Uploaded:
     try:
         with sessions() as session, session.begin():
             done = mark_ready(session, [image_id])
     except IntegrityError as exc:
-        if constraint_of(exc) != "uq_image_sha256_ready":
+        if constraint_of(exc) != READY_ONCE:
             raise
-        _abandon(sessions, image_id, "another upload of the same bytes was faster")
+        abandon(sessions, [image_id], "another upload of the same bytes was faster")
         with sessions() as session:
             winner = find_by_sha256(session, sha256)
         if winner is not None:
             return Uploaded(winner, created=False)
         # The winner was deleted in this very moment: rare enough to let the client repeat.
-    except DBAPIError:
+        raise UploadInterrupted("the same bytes were deleted while they were stored: send them again", field="file") from None
+    except SQLAlchemyError:
         # The answer to COMMIT may be lost although it happened: the row knows.
-        with contextlib.suppress(DBAPIError), sessions() as session:
+        with contextlib.suppress(SQLAlchemyError), sessions() as session:
             if session.scalar(select(Image.state).where(Image.id == image_id)) == "READY":
                 return Uploaded(image_id, created=True)
         raise
-    else:
-        if done:
-            return Uploaded(image_id, created=True)
-    raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
+    if not done:
+        raise give_back(sessions, [key])
+    return Uploaded(image_id, created=True)
 
 
 def upload_image(
@@ -186,6 +200,6 @@ def upload_image(
         store.put_object(key, io.BytesIO(data), size=facts.byte_size, sha256=facts.sha256, media_type=MEDIA_TYPE)
     except StoreError:
         # After a timeout the bytes may still land; the key is this attempt's alone, and the outbox waits until they must have.
-        _abandon(sessions, image_id, "the store did not take the bytes", delay=LEASE)
+        abandon(sessions, [image_id], "the store did not take the bytes", delay=LEASE)
         raise
-    return _finish(sessions, image_id, facts.sha256)
+    return _finish(sessions, image_id, facts.sha256, key)

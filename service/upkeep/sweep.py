@@ -1,6 +1,7 @@
 """Finish what was left: take abandoned uploads and registrations out, empty the outbox into the bucket. Any number may run at once."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from sqlalchemy import delete, func, select, update
 from schema.queries.deletions import abandon_expired, abandon_expired_versions
 from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
-from storage.base import ObjectStore, StoreError
+from storage.base import ObjectStore, StoreError, StoreMisconfigured, StoreTimeout, StoreUnavailable
 
 BATCH = 200
 RETRY_AFTER = timedelta(seconds=30)
@@ -44,25 +45,54 @@ def drain_outbox(sessions: Sessions, store: ObjectStore) -> tuple[int, int]:
             ).all()
             if not due:
                 return deleted, failed
-            try:
-                store.delete_objects([row.object_key for row in due])
-            except StoreError as exc:
-                wait = min(RETRY_AFTER * 2 ** min(due[0].attempts, 7), RETRY_AFTER_MAX)
+            gone, refused = _remove(store, {row.object_key: row.attempts for row in due})
+            session.execute(delete(Image).where(Image.object_key.in_(gone), Image.state == "DELETING"))
+            session.execute(delete(ObjectDeletion).where(ObjectDeletion.object_key.in_(gone)))
+            for key, (wait, reason) in refused.items():
                 session.execute(
                     update(ObjectDeletion)
-                    .where(ObjectDeletion.id.in_([row.id for row in due]))
-                    .values(attempts=ObjectDeletion.attempts + 1, due_at=func.now() + wait, last_error=str(exc))
+                    .where(ObjectDeletion.object_key == key)
+                    .values(attempts=ObjectDeletion.attempts + 1, due_at=func.now() + wait, last_error=reason)
                 )
-                failed += len(due)
-                log.warning(
-                    "objects could not be deleted",
-                    extra={"objects": len(due), "retry_s": wait.total_seconds(), "reason": str(exc)},
-                )
-                continue
-            keys = [row.object_key for row in due]
-            session.execute(delete(Image).where(Image.object_key.in_(keys), Image.state == "DELETING"))
-            session.execute(delete(ObjectDeletion).where(ObjectDeletion.id.in_([row.id for row in due])))
-            deleted += len(due)
+            deleted += len(gone)
+            failed += len(refused)
+        if refused and not gone:
+            # The store is down, or refuses us: asking for the next batch would only hold rows and wait.
+            return deleted, failed
+
+
+def _remove(store: ObjectStore, attempts: Mapping[str, int]) -> tuple[list[str], dict[str, tuple[timedelta, str]]]:
+    """Remove objects; returns those that are gone, and for the others how long to wait and why."""
+
+    def wait(key: str) -> timedelta:
+        return min(RETRY_AFTER * (1 << min(attempts[key], 7)), RETRY_AFTER_MAX)
+
+    keys = list(attempts)
+    try:
+        store.delete_objects(keys)
+    except (StoreUnavailable, StoreTimeout, StoreMisconfigured) as exc:
+        log.warning("objects could not be deleted", extra={"objects": len(keys), "reason": str(exc)})
+        return [], {key: (wait(key), str(exc)) for key in keys}
+    except StoreError:
+        # One of them is refused: find out which, so that it does not hold the others back.
+        return _remove_one_by_one(store, keys, wait)
+    return keys, {}
+
+
+def _remove_one_by_one(
+    store: ObjectStore, keys: Sequence[str], wait: Callable[[str], timedelta]
+) -> tuple[list[str], dict[str, tuple[timedelta, str]]]:
+    gone: list[str] = []
+    refused: dict[str, tuple[timedelta, str]] = {}
+    for key in keys:
+        try:
+            store.delete_object(key)
+        except StoreError as exc:
+            log.warning("an object could not be deleted", extra={"reason": str(exc)})
+            refused[key] = (wait(key), str(exc))
+        else:
+            gone.append(key)
+    return gone, refused
 
 
 def sweep(sessions: Sessions, store: ObjectStore) -> Swept:

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from service.accounts.actor import Role
 
-MIB = 1024 * 1024
 F = TypeVar("F", bound=Callable[..., Any])
 
 

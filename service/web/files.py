@@ -6,8 +6,7 @@ from flask import Request
 from werkzeug.datastructures import FileStorage
 
 from service.errors import TooLarge
-
-MIB = 1024 * 1024
+from service.settings import MIB
 
 
 class ClosingRequest(Request):

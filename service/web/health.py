@@ -1,4 +1,4 @@
-"""Liveness, readiness and version. `/readyz` is 503 unless the database is at head, the bucket answers a signed request and the model runs."""
+"""Liveness, readiness and version. `/readyz` is 503 unless the database is at head, the bucket answers a signed request and the model is loaded."""
 
 import logging
 import threading
@@ -33,7 +33,10 @@ class Readiness:
 
     def parts(self, ctx: Context) -> dict[str, str]:
         """Return "ok" or the code of what is wrong, for every part."""
-        with self._lock:
+        # Anybody may ask. While one request waits for a part that hangs, the others get the last answer and hold no thread.
+        if not self._lock.acquire(blocking=not self._parts):
+            return self._parts
+        try:
             if time.monotonic() - self._at >= CHECK_CACHE_S:
                 checks: dict[str, Callable[[], None]] = {
                     "database": lambda: check_database(ctx.sessions),
@@ -43,6 +46,8 @@ class Readiness:
                 self._parts = {name: _outcome(check) for name, check in checks.items()}
                 self._at = time.monotonic()
             return self._parts
+        finally:
+            self._lock.release()
 
 
 def _outcome(check: Callable[[], None]) -> str:

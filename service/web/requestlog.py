@@ -5,8 +5,10 @@ import time
 
 from flask import Flask, Response, g, request
 
+from service.web.security import ASSETS
+
 log = logging.getLogger("pixref.request")
-QUIET = frozenset({"health.livez", "health.readyz", "static", "bootstrap.static"})
+QUIET = frozenset({"health.livez", "health.readyz"}) | ASSETS
 
 
 def _start() -> None:

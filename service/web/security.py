@@ -12,7 +12,8 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from service.accounts.actor import Actor
 from service.accounts.tokens import actor_of_token, actor_of_token_id, digest
 from service.errors import CsrfFailed, Forbidden, NotSignedIn
-from service.web.access import MIB, Access, access_of
+from service.settings import MIB
+from service.web.access import Access, access_of
 from service.web.context import context
 from service.web.files import ClosingRequest
 

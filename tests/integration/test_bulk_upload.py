@@ -6,7 +6,7 @@ import pytest
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
-from service.errors import PixrefError
+from service.errors import PixrefError, UploadInterrupted
 from service.pictures.bulk import Candidate, Loaded, upload_many
 from service.pictures.upload import Description
 from service.png import PngLimits
@@ -115,3 +115,29 @@ def test_racing_loads_of_the_same_pictures_keep_each_once(sessions: Sessions, st
     sweep(sessions, store)
     assert_in_step(sessions, store)
     assert one(sessions, "SELECT count(*) FROM catalog.images") == 12
+
+
+def test_pictures_that_the_sweep_took_are_not_called_present(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:
+    def lease_runs_out(step: str) -> None:
+        if step == "put_many":
+            expire_leases(sessions)
+            sweep(sessions, store)
+
+    items = [Candidate(make_png(seed=seed), Description()) for seed in range(3)]
+    with pytest.raises(UploadInterrupted):
+        load(sessions, StepStore(store, before=lease_runs_out), actor, items)
+    assert one(sessions, "SELECT count(*) FROM pixref.image WHERE state = 'READY'") == 0
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
+    done, _, _ = load(sessions, store, actor, items)
+    assert done.added == 3
+
+
+def test_a_batch_is_bounded_by_its_bytes_too(
+    sessions: Sessions, store: ObjectStore, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [Candidate(make_png(seed=seed), Description()) for seed in range(5)]
+    monkeypatch.setattr("service.pictures.bulk.BATCH_BYTES", len(items[0].data) + 1)
+    done, _, progress = load(sessions, store, actor, items, size=100)
+    assert done.added == 5
+    assert progress == [2, 4, 5]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import InitSettings, LocalSettings
+from service.settings import PRIVILEGED, InitSettings, LocalSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 TEXT = (PROJECT / "docker-compose.yml").read_text()
@@ -35,7 +36,7 @@ SEEN_BY = {
     "PIXREF_S3_ACCESS_KEY": {"init", "web", "worker"},
     "PIXREF_S3_SECRET_KEY": {"init", "web", "worker"},
     "PIXREF_SECRET_KEY": {"init", "web", "worker"},
-    "PIXREF_READER_PASSWORD": {"init", "pgadmin"},
+    "PIXREF_READER_PASSWORD": {"init", "worker", "pgadmin"},
     "PIXREF_ADMIN_TOKEN": {"init"},
     "PGADMIN_PASSWORD": {"pgadmin"},
 }
@@ -167,11 +168,12 @@ def test_every_variable_of_the_example_is_explained_in_the_line_above() -> None:
 
 def test_application_gets_only_settings_that_it_knows() -> None:
     known = {str(field.validation_alias) for field in InitSettings.model_fields.values()}
-    privileged = {"DATABASE_ADMIN_URL", "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "PIXREF_ADMIN_TOKEN", "PIXREF_READER_PASSWORD"}
+    guarded = PRIVILEGED | {"PIXREF_READER_PASSWORD"}
+    allowed: dict[str, AbstractSet[str]] = {"init": guarded, "worker": {"PIXREF_READER_PASSWORD"}, "web": set()}
     for name in OURS:
         given = set(SERVICES[name]["environment"])
         assert given <= known
-        assert (given & privileged) == (privileged if name == "init" else set())
+        assert given & guarded == allowed[name]
 
 
 def test_data_is_in_named_volumes_and_the_models_folder_is_mounted() -> None:

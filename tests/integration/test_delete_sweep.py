@@ -1,5 +1,7 @@
 """Delete: out of sight at once, out of both stores after the sweep, whatever happens in between."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
@@ -10,8 +12,8 @@ from service.accounts.actor import Actor
 from service.errors import NotFound
 from service.models.serving import ModelRef, ModelServer
 from service.pictures.delete import delete_image
-from service.upkeep.sweep import BATCH, sweep
-from storage.base import ObjectStore, StoreUnavailable
+from service.upkeep.sweep import BATCH, Swept, sweep
+from storage.base import ObjectStore, StoreError, StoreUnavailable
 from tests.conftest import TokenClient
 from tests.factories import (
     StepStore,
@@ -21,6 +23,7 @@ from tests.factories import (
     execute,
     expire_leases,
     make_png,
+    object_key,
     objects,
     one,
     raising,
@@ -164,3 +167,27 @@ def test_deleting_twice_at_once_succeeds_once(sessions: Sessions, store: ObjectS
 
     assert together(4, delete).count(True) == 1
     assert one(sessions, "SELECT count(*) FROM pixref.object_deletion") == 1
+
+
+def test_one_object_that_is_refused_does_not_hold_the_others_back(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:
+    ids = [add_image(sessions, store, actor) for _ in range(3)]
+    stubborn = object_key(sessions, ids[1])
+    for image_id in ids:
+        delete_image(sessions, image_id)
+
+    class Refusing(StepStore):
+        def delete_objects(self, keys: Any) -> None:
+            for key in keys:
+                self.delete_object(key)
+
+        def delete_object(self, key: str) -> None:
+            if key == stubborn:
+                raise StoreError("the object is held", "bucket", "endpoint", key)
+            super().delete_object(key)
+
+    assert sweep(sessions, Refusing(store)) == Swept(abandoned=0, deleted=2, failed=1)
+    assert rows(sessions, "SELECT object_key, attempts FROM pixref.object_deletion") == [(stubborn, 1)]
+    assert objects(store) == {stubborn}
+    expire_leases(sessions)
+    assert sweep(sessions, store).deleted == 1
+    assert_in_step(sessions, store)

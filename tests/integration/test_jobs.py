@@ -1,6 +1,7 @@
 """The queue: a delete asks for a sweep, the worker runs it, and neither needs the other to be up."""
 
 import pytest
+from sqlalchemy import text
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
@@ -53,3 +54,23 @@ def test_asking_never_fails(caplog: pytest.LogCaptureFixture) -> None:
     JobQueue(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none").request_sweep()
     assert "could not be requested" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_worker_killed_in_the_middle_holds_nobody_back(
+    sessions: Sessions, store: ObjectStore, actor: Actor, database_url: str
+) -> None:
+    queue = JobQueue(database_url)
+    queue.request_sweep()
+    # What a SIGKILL leaves: the job is under way, by nobody.
+    with sessions() as session, session.begin():
+        session.execute(text("SET LOCAL search_path = jobs"))
+        session.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL"))
+    delete_image(sessions, add_image(sessions, store, actor))
+    queue.request_sweep()
+    work(database_url, sessions, store)
+    assert_in_step(sessions, store)
+
+
+def test_every_form_of_the_url_that_the_settings_accept_works(database_url: str, sessions: Sessions, store: ObjectStore) -> None:
+    for scheme in ("postgresql", "postgres", "postgresql+psycopg2"):
+        work(database_url.replace("postgresql", scheme, 1), sessions, store)

@@ -1,21 +1,24 @@
 """Predictions end to end: digits to rows, one by one and in bulk, and pictures that cannot be predicted."""
 
+import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from sqlalchemy.exc import IntegrityError
 
-from schema.session import Sessions
+from schema.session import Sessions, single
 from service.accounts.actor import Actor
 from service.datasets import mnist
-from service.errors import NotFound, ObjectCorrupt, ObjectLost
+from service.errors import ModelOutputInvalid, NotFound, ObjectCorrupt, ObjectLost
 from service.models.bulk import Predicted, batches_unpredicted, count_unpredicted, predict_batch
 from service.models.predictions import predictions_of
 from service.models.serving import Loaded, ModelRef, ModelServer
 from service.pictures.bulk import Candidate, upload_many
 from service.pictures.delete import delete_image
+from service.pictures.fetch import read_bytes, references
 from service.png import PngLimits
 from service.settings import PROJECT_DIR
 from storage.base import ObjectStore, StoreUnavailable
@@ -195,3 +198,29 @@ def test_a_store_in_trouble_is_no_fault_of_the_pictures(
     with pytest.raises(StoreUnavailable):
         predict_batch(sessions, down, loaded, ids, actor=actor)
     assert one(sessions, "SELECT count(*) FROM pixref.prediction") == 0
+
+
+def test_a_picture_to_which_the_model_answers_nonsense_does_not_stop_the_others(
+    sessions: Sessions, store: ObjectStore, actor: Actor, loaded: Loaded
+) -> None:
+    digits = mnist.pictures(SAMPLES, "test", count=3)
+    ids = [add_image(sessions, store, actor, digit.data) for digit in digits]
+
+    class Moody:
+        """The real model, which does not like its second picture."""
+
+        def __init__(self) -> None:
+            with single(sessions) as connection:
+                second = references(connection, [ids[1]], with_bytes=True)[ids[1]]
+            self.disliked = loaded.score(read_bytes(store, second), limits=None).scores
+
+        def predict(self, batch: Any) -> Any:
+            scores = loaded.runtime.predict(batch)
+            if any(np.allclose(row, self.disliked, atol=1e-6) for row in scores):
+                raise ModelOutputInvalid("The model answered with NaN or infinity.")
+            return scores
+
+    moody = dataclasses.replace(loaded, runtime=Moody())  # type: ignore[arg-type]
+    assert predict_batch(sessions, store, moody, ids, actor=actor) == Predicted(done=2, failed=1)
+    found = dict(rows(sessions, "SELECT image_id, split_part(error, ':', 1) FROM pixref.prediction"))
+    assert found == {ids[0]: None, ids[1]: "model_output_invalid", ids[2]: None}

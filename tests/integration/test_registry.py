@@ -39,7 +39,15 @@ class Registering:
     def __init__(self, sessions: Sessions, store: ObjectStore, actor: Actor, vetted: VettedModel, folder: Path) -> None:
         self.sessions, self.store, self.actor, self.vetted, self.folder = sessions, store, actor, vetted, folder
 
-    def __call__(self, *, name: str = "digits", variant: int = 0, store: ObjectStore | None = None, **changes: Any) -> int:
+    def __call__(
+        self,
+        *,
+        name: str = "digits",
+        variant: int = 0,
+        store: ObjectStore | None = None,
+        labels: list[str] | None = None,
+        **changes: Any,
+    ) -> int:
         path = self.folder / f"{variant}.keras"
         path.write_bytes(KERAS.read_bytes() + bytes(variant))
         data = path.read_bytes()
@@ -49,7 +57,7 @@ class Registering:
             store or self.store,
             path,
             name=name,
-            labels=[str(digit) for digit in range(10)],
+            labels=labels or [str(digit) for digit in range(10)],
             preprocessing=vetted.preprocessing,
             metrics={"test_accuracy": 0.99},
             actor=self.actor,
@@ -207,3 +215,15 @@ def test_a_file_that_is_missing_or_altered_is_not_run(register: Registering, ses
     # The same server works again as soon as the file is back.
     store.put_object(key, io.BytesIO(data), size=len(data), sha256=sha256(data), media_type="x/y")
     assert server.get(ModelRef("digits")).artifact.number == 1
+
+
+def test_the_same_file_with_other_labels_or_another_recipe_is_another_version(
+    register: Registering, sessions: Sessions, store: ObjectStore
+) -> None:
+    assert register() == 1
+    assert register() == 1
+    assert register(labels=[str(9 - digit) for digit in range(10)]) == 2
+    assert register(preprocessing=dataclasses.replace(register.vetted.preprocessing, invert="never")) == 3
+    assert register() == 1
+    assert find_version(sessions, "digits", version=2).labels[0] == "9"
+    assert_in_step(sessions, store)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from schema import migrate
+from schema.errors import InitLocked
 from schema.provision import ensure_database, init_lock, provision_database
 from schema.revision import HEAD, current_revision
 from schema.roles import APP
@@ -104,6 +105,14 @@ def test_two_inits_of_one_empty_database_take_turns(postgres: PostgresServer, em
     engine = create_engine(admin.replace("postgresql://", "postgresql+psycopg2://"), poolclass=NullPool)
     with engine.connect() as connection:
         assert current_revision(connection) == migrate.head_revision()
+
+
+def test_an_init_that_finds_the_lock_taken_says_so_in_the_end(postgres: PostgresServer, database: str) -> None:
+    admin = postgres.url("postgres", PASSWORD, database)
+    with init_lock(admin), pytest.raises(InitLocked, match="another `pixref init` holds the lock"), init_lock(admin, wait_s=0.1):
+        pass
+    with init_lock(admin, wait_s=0.1):
+        pass
 
 
 def test_a_database_that_is_not_at_head_is_not_ready(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
@@ -12,7 +13,7 @@ from service.pictures.delete import delete_image
 from service.pictures.search import ImageFilter, decode_cursor, encode_cursor, list_images, list_with_thumbnails, names_in_use
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
-from tests.factories import add_image, assert_problem, make_png
+from tests.factories import add_image, assert_problem, execute, make_png
 
 API = "/api/v1/images"
 
@@ -173,4 +174,14 @@ def test_the_gallery_gets_thumbnails_in_the_same_query(sessions: Sessions, zoo: 
 
 def test_suggestions(sessions: Sessions, zoo: dict[str, int]) -> None:
     delete_image(sessions, zoo["café"])
-    assert names_in_use(sessions) == (["giraffe"], ["Zoo", "tall", "zoo"], ["test", "train"])
+    assert names_in_use(sessions) == (["giraffe"], ["tall", "zoo"], ["test", "train"])
+    # Out of sight, as between deletion and sweep: nothing that only such a picture has is suggested.
+    execute(sessions, "UPDATE pixref.image SET state = 'DELETING' WHERE split = 'train'")
+    labels, tags, splits = names_in_use(sessions)
+    with sessions() as session:
+        ready = session.execute(text("SELECT image_id, label, tags, split FROM catalog.images")).all()
+    assert labels == sorted({row.label for row in ready if row.label})
+    assert tags == sorted({tag for row in ready for tag in row.tags})
+    assert splits == sorted({row.split for row in ready if row.split}) == ["test"]
+    execute(sessions, "UPDATE pixref.image SET state = 'DELETING' WHERE state = 'READY'")
+    assert names_in_use(sessions) == ([], [], [])

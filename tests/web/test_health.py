@@ -1,7 +1,9 @@
 """Liveness, readiness and version."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from threading import Event
 
 import pytest
 from flask import Flask
@@ -9,6 +11,7 @@ from flask import Flask
 from schema.session import Sessions, open_engine, open_sessions
 from service.app import create_app
 from service.embedded.ports import free_port
+from service.errors import StorageUnavailable
 from service.models.serving import ModelServer
 from service.settings import Settings
 from service.web.health import Readiness
@@ -74,6 +77,29 @@ def test_everything_is_down(settings: Settings, bucket: str) -> None:
     assert "Passw0rd" not in answer.text
     assert client.get("/livez").status_code == 200
     assert time.monotonic() - started < 6
+
+
+def test_while_a_part_hangs_others_get_the_last_answer(
+    app: Flask, anonymous_client: TokenClient, mnist_model: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert anonymous_client.get("/readyz").status_code == 200
+    monkeypatch.setattr("service.web.health.CHECK_CACHE_S", 0.0)
+    asked, answered = Event(), Event()
+
+    def hang(_: ObjectStore) -> None:
+        asked.set()
+        assert answered.wait(30)
+        raise StorageUnavailable("it hung")
+
+    monkeypatch.setattr("service.web.health.check_bucket", hang)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(lambda: app.test_client().get("/readyz"))
+        try:
+            assert asked.wait(30)
+            assert anonymous_client.get("/readyz").status_code == 200
+        finally:
+            answered.set()
+        assert slow.result().get_json()["parts"]["bucket"] == "storage_unavailable"
 
 
 def test_ready_again_when_the_part_is_back(

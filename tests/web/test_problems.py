@@ -159,7 +159,9 @@ def test_a_database_that_only_reads(
     with create_engine(admin_url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as admin:
         admin.execute(text(f"ALTER DATABASE {database} SET default_transaction_read_only = on"))
         admin.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"),
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
+            ),
             {"name": database},
         )
     # The pool notices that its connections are gone; reading goes on.

@@ -225,9 +225,6 @@ def upgrade() -> None:
         postgresql_ops={"attributes": "jsonb_path_ops"},
     )
     op.create_index(
-        "ix_image_deleting", "image", ["id"], unique=False, schema="pixref", postgresql_where=sa.text("state = 'DELETING'")
-    )
-    op.create_index(
         "ix_image_label_id_id",
         "image",
         ["label_id", "id"],
@@ -440,7 +437,6 @@ def downgrade() -> None:
     op.drop_index("ix_image_split_id", table_name="image", schema="pixref", postgresql_where=sa.text("state = 'READY'"))
     op.drop_index("ix_image_lease_until", table_name="image", schema="pixref", postgresql_where=sa.text("state = 'PENDING'"))
     op.drop_index("ix_image_label_id_id", table_name="image", schema="pixref", postgresql_where=sa.text("state = 'READY'"))
-    op.drop_index("ix_image_deleting", table_name="image", schema="pixref", postgresql_where=sa.text("state = 'DELETING'"))
     op.drop_index(
         "ix_image_attributes",
         table_name="image",

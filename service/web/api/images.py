@@ -76,7 +76,8 @@ def get_image(image_id: int) -> Answer:
 
 @endpoint(api, "DELETE", "/images/<int:image_id>", Role.EDITOR, summary="Delete a picture", answers={204: ""})
 def delete_image(image_id: int) -> Answer:
-    """It is gone from every list and link at once; its bytes leave the bucket within a minute."""
+    """It is gone from every list at once. Presigned links that were handed out work until the worker has removed the object: within a minute
+    while worker and store are up."""
     delete.delete_image(context().sessions, image_id)
     context().jobs.request_sweep()
     return None, 204
