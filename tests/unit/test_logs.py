@@ -12,9 +12,13 @@ from service.logs import set_up
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    handlers = root.handlers[:]
+    # set_up also turns on our own loggers, and other tests of this process look at what they write.
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, ("service", "storage", "schema", "pixref")))}
     yield
-    root.handlers[:], root.level = before
+    root.handlers[:] = handlers
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def logged(capsys: pytest.CaptureFixture[str], message: str, **more: object) -> dict[str, object]:
