@@ -1,7 +1,7 @@
 """Engines and sessions with our limits, and the names of what can go wrong with them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from select import POLLIN, poll
@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,7 +24,13 @@ LOCK_TIMEOUT_MS = 2_000
 REST_S = 0.5
 _USED_AT = "pixref.used_at"
 
-Sessions = Callable[[], Session]
+
+class Sessions(sessionmaker[Session]):
+    """What use cases open a session with: `with sessions() as s, s.begin(): ...` commits on success, else rolls back."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self.engine = engine
 
 
 def open_engine(url: str, *, pool_size: int = 8, application_name: str = "pixref", search_path: str | None = None) -> Engine:
@@ -79,14 +86,18 @@ def _has_something_to_say(connection: Any) -> bool:
 
 @contextmanager
 def single(sessions: Sessions) -> Iterator[Connection]:
-    """Give a connection for one statement, which is a transaction of its own: no BEGIN and COMMIT, two round trips less."""
-    with sessions() as session:
-        yield session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    """Give a connection for one statement, which is a transaction of its own: no BEGIN and COMMIT, two round trips less.
 
-
-def open_sessions(engine: Engine) -> sessionmaker[Session]:
-    """Return what use cases open a session with: `with sessions() as s, s.begin(): ...` commits on success, else rolls back."""
-    return sessionmaker(engine, expire_on_commit=False)
+    SQLAlchemy's isolation level AUTOCOMMIT does the same, but asks the server to forget it again behind each use, a round trip of its own.
+    """
+    with sessions.engine.connect() as connection:
+        driver: psycopg2.extensions.connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 class DatabaseTrouble(Enum):

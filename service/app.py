@@ -11,7 +11,7 @@ from schema.session import Sessions
 from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.settings import Settings
-from service.web import health, pages, problems, requestlog, security
+from service.web import health, pages, problems, security
 from service.web.api import routes as api_routes
 from service.web.context import EXTENSION, Context
 from service.wiring import limits_of, open_rows, open_store
@@ -58,7 +58,6 @@ def create_app(
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     Bootstrap5(app)
-    requestlog.install(app)
     security.install(app)
     problems.install(app)
     app.register_blueprint(health.health)

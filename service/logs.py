@@ -21,6 +21,8 @@ _MARKERS = ("=", "://", "bearer", "basic", "pixref_")
 # What every record has; the rest was given as `extra`.
 _STANDARD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
 
+_to_json = json.JSONEncoder(default=str).encode
+
 
 class _JsonLine(logging.Formatter):
     """A line is written for every request, so this is a dict and one call of the C encoder, and no library's general way to it."""
@@ -39,7 +41,7 @@ class _JsonLine(logging.Formatter):
             entry["exc_info"] = self.formatException(record.exc_info)
         if record.stack_info:
             entry["stack_info"] = record.stack_info
-        return _masked(json.dumps(entry, default=str))
+        return _masked(_to_json(entry))
 
 
 def _masked(text: str) -> str:
@@ -51,6 +53,9 @@ def _masked(text: str) -> str:
 
 def set_up(level: str) -> None:
     """Send everything to standard error as JSON; libraries speak from WARNING on."""
+    # What our lines do not show need not be found out: https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLine())
     root = logging.getLogger()

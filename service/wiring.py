@@ -1,6 +1,6 @@
 """From settings to parts: the bucket, the rows, the limits. Nothing connects here. Shared by the web application, the worker and the commands."""
 
-from schema.session import Sessions, open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.png import PngLimits
 from service.settings import Settings
 from storage.minio_store import MinioStore
@@ -20,7 +20,7 @@ def open_store(settings: Settings) -> MinioStore:
 
 def open_rows(settings: Settings, *, name: str) -> Sessions:
     """Return sessions on the database that the settings name; nothing connects yet."""
-    return open_sessions(open_engine(settings.database_url.get_secret_value(), application_name=f"pixref {name}"))
+    return Sessions(open_engine(settings.database_url.get_secret_value(), application_name=f"pixref {name}"))
 
 
 def limits_of(settings: Settings) -> PngLimits:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from schema.provision import ensure_database, provision_database
 from schema.roles import APP, prepare_database
-from schema.session import Sessions, open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token, local_actor
 from service.app import create_app
@@ -142,7 +142,7 @@ def admin_url(postgres: PostgresServer, database: str) -> URL:
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = open_engine(database_url, application_name="tests")
-    yield open_sessions(engine)
+    yield Sessions(engine)
     engine.dispose()
 
 

@@ -119,7 +119,7 @@ def assert_problem(response: TestResponse, status: int, code: str, *, field: str
     body = response.get_json()
     assert isinstance(body, dict)
     assert {"type", "title", "status", "detail", "code", "retryable", "request_id"} <= set(body)
-    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:pixref:problem:{code}")
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:pixref:problem:{code}"), response.text
     assert body["title"]
     assert body["detail"]
     assert body["request_id"] == response.headers["X-Request-Id"]

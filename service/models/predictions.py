@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import ARRAY, REAL, BigInteger, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
+from schema.prepared import Prepared
 from schema.session import Sessions, single
 from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from service.accounts.actor import Actor
@@ -59,31 +60,33 @@ def _replacing(statement: Insert) -> Insert:
     )
 
 
-# Built once: putting this statement together takes longer than running it.
 # FOR KEY SHARE: the picture cannot be removed between this check and the row that refers to it.
-_STORE = _replacing(
-    insert(Prediction).from_select(
-        ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"],
-        select(
-            Image.id,
-            bindparam("model_version_id", type_=BigInteger),
-            bindparam("label_id", type_=BigInteger),
-            bindparam("score", type_=REAL),
-            bindparam("scores", type_=ARRAY(REAL)),
-            bindparam("latency_ms", type_=REAL),
-            bindparam("created_by", type_=BigInteger),
+_STORE = Prepared(
+    "pixref_store_prediction",
+    _replacing(
+        insert(Prediction).from_select(
+            ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"],
+            select(
+                Image.id,
+                bindparam("model_version_id", type_=BigInteger),
+                bindparam("label_id", type_=BigInteger),
+                bindparam("score", type_=REAL),
+                bindparam("scores", type_=ARRAY(REAL)),
+                bindparam("latency_ms", type_=REAL),
+                bindparam("created_by", type_=BigInteger),
+            )
+            .where(Image.id == bindparam("image_id", type_=BigInteger), Image.state == "READY")
+            .with_for_update(read=True, key_share=True),
         )
-        .where(Image.id == bindparam("image_id"), Image.state == "READY")
-        .with_for_update(read=True, key_share=True),
-    )
-).returning(Prediction.image_id)
+    ).returning(Prediction.image_id),
+)
 
 
 def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
     """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
     row = {"image_id": image_id, **_row(artifact, scored, actor)}
     with single(sessions) as connection:
-        done = connection.scalar(_STORE, row)
+        done = _STORE.execute(connection, row).one_or_none()
     if done is None:
         raise no_such_image(image_id)
 

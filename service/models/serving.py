@@ -117,7 +117,7 @@ class ModelServer:
     def predict_image(self, image_id: int, ref: ModelRef, *, actor: Actor) -> Outcome:
         """Predict a stored picture and commit the row. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
         loaded = self.get(ref)
-        picture = reference(self._sessions, image_id, with_bytes=True)
+        picture = reference(self._sessions, image_id)
         scored = loaded.score(read_bytes(self._store, picture), limits=None)
         store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
         return _outcome(image_id, loaded.artifact, scored)

@@ -8,9 +8,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, bindparam, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, select
 
+from schema.prepared import Prepared
 from schema.session import Sessions, single
 from schema.tables import Image, Thumbnail
 from service.errors import Invalid, ObjectCorrupt, ObjectLost
@@ -33,39 +35,37 @@ class Reference:
     inline: bytes | None
 
 
-# Built once: putting these statements together takes longer than running them.
-_REFERENCES = select(Image.id, Image.object_key, Image.sha256, Image.byte_size, Image.original_name).where(
-    Image.id == any_(bindparam("image_ids", type_=ARRAY(BigInteger))), Image.state == "READY"
-)
-_WITH_BYTES = _REFERENCES.add_columns(Thumbnail.data).outerjoin(
+_COLUMNS = select(Image.id, Image.object_key, Image.sha256, Image.byte_size, Image.original_name).where(Image.state == "READY")
+_WITH_BYTES = _COLUMNS.add_columns(Thumbnail.data).outerjoin(
     Thumbnail, (Thumbnail.image_id == Image.id) & (Thumbnail.recipe == ORIGINAL)
 )
+# Built once: putting these statements together takes longer than running them.
+_AMONG = Image.id == any_(bindparam("image_ids", type_=ARRAY(BigInteger)))
+_MANY = _COLUMNS.where(_AMONG)
+_MANY_WITH_BYTES = _WITH_BYTES.where(_AMONG)
+_ONE = Prepared("pixref_reference", _WITH_BYTES.where(Image.id == bindparam("image_id", type_=BigInteger)))
+
+
+def _reference(row: Row[Any], data: bytes | memoryview | None) -> Reference:
+    return Reference(row.id, row.object_key, row.sha256, row.byte_size, row.original_name, bytes(data) if data else None)
 
 
 def references(connection: Connection, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
     """Return a reference for each of these pictures that is visible; `with_bytes` brings along what the rows carry."""
     wanted = [image_id for image_id in image_ids if 0 < image_id <= BIGINT_MAX]
-    rows = connection.execute(_WITH_BYTES if with_bytes else _REFERENCES, {"image_ids": wanted})
-    return {
-        row.id: Reference(
-            row.id,
-            row.object_key,
-            row.sha256,
-            row.byte_size,
-            row.original_name,
-            bytes(row.data) if with_bytes and row.data else None,
-        )
-        for row in rows
-    }
+    rows = connection.execute(_MANY_WITH_BYTES if with_bytes else _MANY, {"image_ids": wanted})
+    return {row.id: _reference(row, row.data if with_bytes else None) for row in rows}
 
 
-def reference(sessions: Sessions, image_id: int, *, with_bytes: bool = False) -> Reference:
-    """Return where one picture's bytes are. Raises `NotFound`."""
-    with single(sessions) as connection:
-        found = references(connection, [image_id], with_bytes=with_bytes)
-    if image_id not in found:
+def reference(sessions: Sessions, image_id: int) -> Reference:
+    """Return where one picture's bytes are, with them where the row carries them. Raises `NotFound`."""
+    row = None
+    if 0 < image_id <= BIGINT_MAX:
+        with single(sessions) as connection:
+            row = _ONE.execute(connection, {"image_id": image_id}).one_or_none()
+    if row is None:
         raise no_such_image(image_id)
-    return found[image_id]
+    return _reference(row, row.data)
 
 
 def read_bytes(store: ObjectStore, ref: Reference) -> bytes:

@@ -3,13 +3,14 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, g, json, redirect, render_template, request, url_for
+from flask import Flask, Response, json, redirect, render_template, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.errors import NotFound, NotSignedIn, PixrefError, TooLarge
 from service.faults import translate
+from service.web.edge import request_id
 from storage.base import StoreError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def _body(*, code: str, status: int, title: str, detail: str, retryable: bool, e
         "detail": detail,
         "code": code,
         "retryable": retryable,
-        "request_id": g.get("request_id", ""),
+        "request_id": request_id(),
         **extra,
     }
 

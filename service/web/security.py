@@ -1,11 +1,9 @@
 """Who is asking, what they may do, and what browsers are told. Everything is refused that a view does not allow (`service.web.access`)."""
 
-import re
 import threading
-from uuid import uuid4
 
 from cachetools import TTLCache
-from flask import Flask, Request, Response, current_app, g, request, session
+from flask import Flask, Request, current_app, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
@@ -15,6 +13,7 @@ from service.errors import CsrfFailed, Forbidden, NotSignedIn
 from service.settings import MIB
 from service.web.access import Access, access_of
 from service.web.context import context
+from service.web.edge import Edge, remember_account
 from service.web.files import ClosingRequest
 
 SESSION_TOKEN = "token_id"  # noqa: S105  (a name, not a token)
@@ -28,16 +27,6 @@ SMALL_BODY = 1 * MIB
 # What multipart adds to a file: boundaries, headers, the other fields.
 MULTIPART_OVERHEAD = 256 * 1024
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-
-# Bootstrap's own pages and the API need nothing else.
-_PERMANENT_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
-
 csrf = CSRFProtect()
 
 
@@ -45,7 +34,7 @@ class _CookieSessions(SecureCookieSessionInterface):
     """Flask's sessions, without the preparations for verifying a cookie where none came: programs send none."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if self.get_cookie_name(app) not in request.cookies:
+        if "HTTP_COOKIE" not in request.environ:
             return self.session_class()
         return super().open_session(app, request)
 
@@ -75,11 +64,6 @@ class KnownActors:
             with self._lock:
                 self._cache[key] = actor
         return actor
-
-
-def _number_request() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.match(given) else uuid4().hex
 
 
 def _limit_body(access: Access) -> None:
@@ -125,31 +109,18 @@ def _guard() -> None:
         raise Forbidden("this address has no declared access")
     _limit_body(access)
     if access.role is not None:
-        g.actor = identify()
-        if g.actor is None:
+        g.actor = actor = identify()
+        if actor is None:
             raise NotSignedIn("sign in by the link that `make run` prints, or send `Authorization: Bearer TOKEN`")
-        if not g.actor.role.allows(access.role):
-            raise Forbidden(f"this needs the role {access.role}, yours is {g.actor.role}")
+        remember_account(actor.name)
+        if not actor.role.allows(access.role):
+            raise Forbidden(f"this needs the role {access.role}, yours is {actor.role}")
     if request.method not in SAFE_METHODS and not _credentials()[0]:
         # A browser sends cookies by itself, so the form must prove that it came from our page.
         try:
             csrf.protect()
         except CSRFError as exc:
             raise CsrfFailed(f"{exc.description} Load the page again and repeat what you did.") from None
-
-
-def _finish(response: Response) -> Response:
-    headers = response.headers
-    # Once, because each look-up in the list of headers compares all of them.
-    given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (iterating over headers gives pairs)
-    fixed = {**_PERMANENT_HEADERS, "Content-Security-Policy": current_app.config["CONTENT_SECURITY_POLICY"]}
-    if request.endpoint not in ("static", "bootstrap.static"):
-        fixed["Cache-Control"] = "private, no-store"
-    for name, value in fixed.items():
-        if name.lower() not in given:
-            headers.add(name, value)
-    headers["X-Request-Id"] = g.get("request_id", "")
-    return response
 
 
 def content_security_policy(public_endpoint: str) -> str:
@@ -161,7 +132,7 @@ def content_security_policy(public_endpoint: str) -> str:
 
 
 def install(app: Flask) -> None:
-    """Put the guard before every view and the headers behind every answer."""
+    """Put the guard before every view and the edge around the application."""
     settings = app.extensions["pixref"].settings
     app.request_class = ClosingRequest
     app.session_interface = _CookieSessions()
@@ -178,10 +149,8 @@ def install(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,
         MAX_FORM_MEMORY_SIZE=SMALL_BODY,
         MAX_FORM_PARTS=2_000,
-        CONTENT_SECURITY_POLICY=content_security_policy(settings.public_endpoint),
     )
     app.extensions["pixref.actors"] = KnownActors()
     csrf.init_app(app)
-    app.before_request(_number_request)
     app.before_request(_guard)
-    app.after_request(_finish)
+    app.wsgi_app = Edge(app.wsgi_app, content_security_policy=content_security_policy(settings.public_endpoint))  # type: ignore[method-assign]

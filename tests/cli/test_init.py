@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from schema.roles import APP
-from schema.session import open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.accounts.tokens import actor_of_token
 from service.embedded.postgres import PostgresServer
 from tests.cli.conftest import PIXREF, Pixref
@@ -49,7 +49,7 @@ def test_two_at_once_from_nothing_and_once_more(pixref: Pixref, environment: dic
             "sign-in: the token of PIXREF_ADMIN_TOKEN is registered",
         ]
     engine = open_engine(fresh["DATABASE_URL"], application_name="tests")
-    actor = actor_of_token(open_sessions(engine), TOKEN)
+    actor = actor_of_token(Sessions(engine), TOKEN)
     engine.dispose()
     assert actor is not None
     assert actor.role == "admin"

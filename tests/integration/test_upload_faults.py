@@ -229,7 +229,7 @@ def test_the_database_goes_away_at_the_last_commit(sessions: Sessions, store: Ob
 
 CHILD = """
 import sys, time
-from schema.session import open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.accounts.tokens import local_actor
 from storage.minio_store import MinioStore
 from tests.factories import StepStore, add_image, make_png
@@ -244,7 +244,7 @@ def wait(here):
     return hook
 
 store = MinioStore(endpoint, bucket=bucket, access_key=user, secret_key=password)
-sessions = open_sessions(open_engine(url, application_name="victim"))
+sessions = Sessions(open_engine(url, application_name="victim"))
 add_image(sessions, StepStore(store, before=wait("before"), after=wait("after")), local_actor(sessions), make_png(80, 80, seed=99))
 print("here", flush=True)
 time.sleep(60)

@@ -194,6 +194,60 @@ def test_a_body_that_ends_early_keeps_nothing(editor_client: TokenClient, sessio
     assert answer.status_code == 201
 
 
+HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; '
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (b'filename="a.png"', "a.png"),
+        (b"filename=a.png", "a.png"),
+        ('filename="Größe.png"'.encode(), "Größe.png"),
+        (b'filename="say %22hi%22.png"', 'say "hi".png'),
+        (b"filename*=UTF-8''Gr%C3%B6%C3%9Fe.png", "Größe.png"),  # clients that keep to RFC 5987, though forms do not
+    ],
+)
+def test_clients_name_files_in_many_ways(editor_client: TokenClient, disposition: bytes, name: str) -> None:
+    body = HEAD + disposition + b"\r\n\r\n" + make_png() + b"\r\n--b--\r\n"
+    answer = editor_client.post(API, data=body, content_type="multipart/form-data; boundary=b")
+    assert answer.status_code == 201, answer.text
+    assert answer.get_json()["original_name"] == name
+
+
+EMPTY_FIELD = b'--b\r\nContent-Disposition: form-data; name="label"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("empty", "padding", "status"), [(b"\r\n", 0, 201), (b"", 0, 201), (b"\r\n", 70_000, 201), (b"", 70_000, 422)]
+)
+def test_empty_fields(editor_client: TokenClient, empty: bytes, padding: int, status: int) -> None:
+    """As browsers write them, and as RFC 2046 allows besides; a large form in that way is refused and nothing is mistaken for a label."""
+    body = EMPTY_FIELD + empty + HEAD + b'filename="a.png"\r\n\r\n' + make_png() + b"\r\n--b--\r\n" + bytes(padding)
+    answer = editor_client.post(API, data=body, content_type="multipart/form-data; boundary=b")
+    assert answer.status_code == status, answer.text
+    if status == 201:
+        assert answer.get_json()["label"] is None
+    else:
+        assert_problem(answer, 422, "invalid_request", field="body")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"hello", "multipart/form-data; boundary=b"),
+        (b"--c\r\n\r\n--c--\r\n", "multipart/form-data; boundary=b"),
+        (b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (HEAD + b'filename="a.png"\r\n\r\nx', "multipart/form-data; boundary=b"),
+        (HEAD + b'filename="a.png"\r\nX-Long: ' + b"x" * 10_000 + b"\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        ((HEAD + b"\r\n\r\nx\r\n") * 2_001 + b"--b--\r\n", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_forms_that_are_broken(editor_client: TokenClient, body: bytes, content_type: str) -> None:
+    answer = editor_client.post(API, data=body, content_type=content_type)
+    assert answer.status_code in (413, 422), answer.text
+    assert_problem(answer, answer.status_code, "too_large" if answer.status_code == 413 else "invalid_request", field="body")
+
+
 def test_bodies_that_are_not_what_they_should_be(editor_client: TokenClient) -> None:
     url = f"{API}/urls"
     for data, content_type in (

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from flask import Flask
 
-from schema.session import Sessions, open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.app import create_app
 from service.embedded.ports import free_port
 from service.errors import StorageUnavailable
@@ -66,7 +66,7 @@ def test_the_bucket_is_gone_or_refuses(settings: Settings, sessions: Sessions, b
 
 
 def test_everything_is_down(settings: Settings, bucket: str) -> None:
-    sessions = open_sessions(open_engine(f"postgresql://app:Passw0rd@127.0.0.1:{free_port()}/x"))
+    sessions = Sessions(open_engine(f"postgresql://app:Passw0rd@127.0.0.1:{free_port()}/x"))
     store: ObjectStore = MinioStore(
         f"http://127.0.0.1:{free_port()}", bucket=bucket, access_key=ROOT_USER, secret_key=ROOT_PASSWORD, connect_timeout_s=0.3
     )

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, func, select
 from werkzeug.test import TestResponse
 
-from schema.session import Sessions, open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from schema.tables import Image
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token
@@ -246,7 +246,7 @@ class TestGallery:
         statements: list[str] = []
         engine = open_engine(database_url)
         event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-        bare = create_app(settings, sessions=open_sessions(engine), store=no_store)
+        bare = create_app(settings, sessions=Sessions(engine), store=no_store)
         page = bare.test_client().get("/", headers={"Authorization": f"Bearer {client.token}"})
         engine.dispose()
         assert page.text.count('src="data:image/png;base64,') == 3
@@ -467,7 +467,7 @@ class TestOtherPages:
 
     def test_the_error_page_needs_no_database(self, settings: Settings, store: MinioStore) -> None:
         down = open_engine(f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/nowhere")
-        app = create_app(settings, sessions=open_sessions(down), store=store)
+        app = create_app(settings, sessions=Sessions(down), store=store)
         answer = app.test_client().get("/", headers={"Authorization": "Bearer pixref_anything"})
         assert answer.status_code == 503
         assert "database_unavailable" in answer.text

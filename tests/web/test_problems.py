@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 import storage.base as base
-from schema.session import Sessions, open_engine, open_sessions
+from schema.session import Sessions, open_engine
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token
 from service.app import create_app
@@ -95,7 +95,7 @@ def app_on(settings: Settings, sessions: Sessions, store: ObjectStore) -> Flask:
 
 def test_the_database_is_down(settings: Settings, store: ObjectStore, bucket: str) -> None:
     url = f"postgresql://app:Passw0rd@127.0.0.1:{free_port()}/pixref"
-    app = app_on(settings, open_sessions(open_engine(url)), store)
+    app = app_on(settings, Sessions(open_engine(url)), store)
     client = app.test_client()
     started = time.monotonic()
     headers = {"Authorization": "Bearer something"}
@@ -114,7 +114,7 @@ def test_the_database_is_down(settings: Settings, store: ObjectStore, bucket: st
 
 def test_no_connection_is_free(settings: Settings, sessions: Sessions, store: ObjectStore, database_url: str) -> None:
     engine = open_engine(database_url, pool_size=1)
-    app = app_on(settings, open_sessions(engine), store)
+    app = app_on(settings, Sessions(engine), store)
     client = client_with(app, sessions, Role.EDITOR)
     with engine.connect():
         started = time.monotonic()
@@ -131,9 +131,7 @@ def test_the_server_takes_no_more_connections(
     with create_engine(admin_url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as admin:
         admin.execute(text(f"ALTER DATABASE {database} CONNECTION LIMIT 0"))
         engine = open_engine(database_url)
-        answer = (
-            app_on(settings, open_sessions(engine), store).test_client().get(API, headers={"Authorization": f"Bearer {token}"})
-        )
+        answer = app_on(settings, Sessions(engine), store).test_client().get(API, headers={"Authorization": f"Bearer {token}"})
         assert_problem(answer, 503, "database_busy")
         admin.execute(text(f"ALTER DATABASE {database} CONNECTION LIMIT -1"))
         engine.dispose()

@@ -33,9 +33,9 @@ class Strict(BaseModel):
 
 
 class Shape(BaseModel):
-    """Base of every output."""
+    """Base of every output; `model_validate` takes what the use cases return, where the names are the same."""
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null", defer_build=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True, ser_json_inf_nan="null", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,13 @@ def _respond(answer: Answer) -> AnyResponse:
     if isinstance(answer, AnyResponse):
         return answer
     value, status, headers = (answer, 200, {}) if isinstance(answer, BaseModel) else (*answer, {})[:3]
-    body = value.model_dump_json() if isinstance(value, BaseModel) else b""
-    response = Response(body, status=status, mimetype=JSON)
-    if not body:
+    if value is None:
+        response = Response(status=status)
         del response.headers["Content-Type"]
-    response.headers.update(headers)
+    else:
+        response = Response(value.model_dump_json(), status=status, content_type=JSON)
+    if headers:
+        response.headers.update(headers)
     return response
 
 

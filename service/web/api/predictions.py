@@ -24,7 +24,7 @@ from service.web.files import read_file
 def predict_image(image_id: int, body: ModelChoice) -> Answer:
     """The result is a row with foreign keys to picture and model version; predicting again replaces it."""
     ref = ModelRef(body.model, body.version, body.alias)
-    return Prediction.of(context().models.predict_image(image_id, ref, actor=actor())), 201
+    return Prediction.model_validate(context().models.predict_image(image_id, ref, actor=actor())), 201
 
 
 @endpoint(
@@ -40,12 +40,12 @@ def predict_file(file: FileStorage, form: ModelChoice) -> Answer:
     """Nothing is kept."""
     ctx = context()
     data = read_file(file, ctx.settings.max_upload_bytes)
-    return Prediction.of(ctx.models.predict_bytes(data, ModelRef(form.model, form.version, form.alias), limits=ctx.limits))
+    return Prediction.model_validate(
+        ctx.models.predict_bytes(data, ModelRef(form.model, form.version, form.alias), limits=ctx.limits)
+    )
 
 
 @endpoint(api, "GET", "/models", Role.VIEWER, summary="Models and their versions", answers={200: ModelList})
 def list_models() -> Answer:
     """Every version, newest first within its model."""
-    return ModelList(
-        items=[ModelVersionInfo.model_validate(item, from_attributes=True) for item in list_versions(context().sessions)]
-    )
+    return ModelList(items=[ModelVersionInfo.model_validate(item) for item in list_versions(context().sessions)])

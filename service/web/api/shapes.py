@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from flask import url_for
 from pydantic import Field, StringConstraints
 
-from service.models.serving import Outcome
 from service.pictures.search import PAGE_DEFAULT, PAGE_MAX, ImageFilter, ImageInfo, Page
 from service.web.api.contract import Shape, Strict
 
@@ -165,19 +164,6 @@ class Prediction(Shape):
     score: float
     scores: dict[str, float]
     latency_ms: float
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> "Prediction":
-        """Return what clients see of a prediction."""
-        return cls.model_construct(
-            image_id=outcome.image_id,
-            model=outcome.model,
-            version=outcome.version,
-            label=outcome.label,
-            score=outcome.score,
-            scores=outcome.scores,
-            latency_ms=outcome.latency_ms,
-        )
 
 
 class ModelVersionInfo(Shape):
