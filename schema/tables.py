@@ -6,6 +6,8 @@
     model ─< model_version ─< model_class >─ label
     model_version ─< model_alias
     image ─< prediction >─ model_version
+    account ─< idempotency_key >─ image
+    account ─< direct_upload           (objects that clients may still put)
     object_deletion                    (the outbox: objects that must go)
 
 Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
@@ -124,6 +126,10 @@ class Image(Base):
         CheckConstraint("color_type IN (0, 2, 3, 4, 6)", name="color_type"),
         CheckConstraint("split ~ '^[a-z0-9_-]{1,32}$'", name="split"),
         CheckConstraint("jsonb_typeof(attributes) = 'object'", name="attributes_object"),
+        CheckConstraint("damage IN ('lost', 'corrupt')", name="damage"),
+        CheckConstraint("(damage IS NULL) = (damaged_at IS NULL)", name="damage_has_time"),
+        Index("ix_image_verified_at", "verified_at", "id", postgresql_where=READY),
+        Index("ix_image_damage", "id", postgresql_where=text("damage IS NOT NULL")),
         {"comment": "One row a picture; its bytes are in the bucket under object_key."},
     )
     id: Mapped[Id]
@@ -153,6 +159,12 @@ class Image(Base):
     ready_at: Mapped[datetime | None]
     lease_until: Mapped[datetime | None] = mapped_column(
         server_default=text("now() + interval '10 minutes'"), comment="a PENDING row older than this was abandoned and is swept"
+    )
+    damage: Mapped[str | None] = mapped_column(comment="lost or corrupt: what is wrong with the bytes in the bucket")
+    damaged_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(),
+        comment="when the bytes in the bucket were last compared with sha256, by the store at upload or by fsck",
     )
 
 
@@ -298,6 +310,42 @@ class Prediction(Base):
     error: Mapped[str | None] = mapped_column(comment="why this picture could not be predicted")
     latency_ms: Mapped[float | None] = mapped_column(REAL, comment="preprocessing and model, without fetching the bytes")
     created_by: Mapped[AccountRef]
+    created_at: Mapped[CreatedAt]
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_key"
+    __table_args__ = (
+        CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="key_length"),
+        CheckConstraint(f"fingerprint {SHA256}", name="fingerprint_hex"),
+        Index("ix_idempotency_key_image_id", "image_id"),
+        Index("ix_idempotency_key_created_at", "created_at"),
+        {"comment": "Which picture a client's Idempotency-Key has led to; kept for a day."},
+    )
+    account_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(comment="SHA-256 of the request; another one under the same key is refused")
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"))
+    created_at: Mapped[CreatedAt]
+
+
+class DirectUpload(Base):
+    __tablename__ = "direct_upload"
+    __table_args__ = (
+        UniqueConstraint("object_key"),
+        Index("ix_direct_upload_lease_until", "lease_until"),
+        CheckConstraint(f"sha256 {SHA256}", name="sha256_hex"),
+        CheckConstraint("byte_size > 0", name="byte_size"),
+        CheckConstraint("jsonb_typeof(description) = 'object'", name="description_object"),
+        {"comment": "A presigned upload that has not been completed; after lease_until it is swept."},
+    )
+    id: Mapped[Id]
+    object_key: Mapped[str]
+    sha256: Mapped[str]
+    byte_size: Mapped[int]
+    description: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="name, label, tags, split, attributes")
+    account_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="CASCADE"))
+    lease_until: Mapped[datetime]
     created_at: Mapped[CreatedAt]
 
 

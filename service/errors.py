@@ -6,6 +6,7 @@
     │   ├── TooLarge           more bytes than the limit
     │   ├── TooManyPixels      more pixels than the limit
     │   ├── BadModel           a model file that vetting refused
+    │   ├── IdempotencyKeyReused  the key stood for another request
     │   └── ModelInput         the picture cannot be brought to the model's input
     ├── NotSignedIn, Forbidden, CsrfFailed
     ├── NotFound, Conflict
@@ -116,6 +117,11 @@ class Conflict(PixrefError):
     code = "conflict"
     status = 409
     title = "Something else happened first"
+
+
+class IdempotencyKeyReused(Invalid):
+    code = "idempotency_key_reused"
+    title = "The key was used for another request"
 
 
 class UploadInterrupted(Conflict):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import procrastinate
@@ -10,12 +11,16 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from sqlalchemy import make_url
 
 from schema.session import Sessions, open_engine
+from service.upkeep.fixity import verify_due
+from service.upkeep.fsck import fsck
 from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 
 SCHEMA = "jobs"
 QUEUE_UPKEEP = "upkeep"
 SWEEP = "pixref:sweep"
+VERIFY = "pixref:verify"
+FSCK = "pixref:fsck"
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +30,18 @@ def run_sweep(context: procrastinate.JobContext, timestamp: int | None = None) -
     parts = context.additional_context
     done = sweep(parts["sessions"], parts["store"])
     return {"abandoned": done.abandoned, "deleted": done.deleted, "failed": done.failed}
+
+
+def run_verify(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, int]:
+    """Read back what has not been read for a month: every hour, a share of the store."""
+    parts = context.additional_context
+    return asdict(verify_due(parts["sessions"], parts["store"]))
+
+
+def run_fsck(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:
+    """Compare rows and bucket, and mark and quarantine within the guards: every night."""
+    parts = context.additional_context
+    return fsck(parts["sessions"], parts["store"], repair=True).to_json()
 
 
 def worker_app(database_url: str) -> procrastinate.App:
@@ -59,6 +76,9 @@ def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     # Not by a blueprint of the module: an app that takes one over renames its tasks, so a second app would find none.
     sweep_task = app.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, pass_context=True)(run_sweep)
     app.periodic(cron="* * * * *")(sweep_task)
+    for name, cron, function in ((VERIFY, "17 * * * *", run_verify), (FSCK, "43 3 * * *", run_fsck)):
+        task = app.task(name=name, queue=QUEUE_UPKEEP, queueing_lock=name, pass_context=True)(function)
+        app.periodic(cron=cron)(task)
     return app
 
 

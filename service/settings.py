@@ -11,6 +11,7 @@ setting's name and the accepted form (`SettingsError`). Four views of the same f
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -172,6 +173,11 @@ class Settings(_Web):
         validation_alias="PIXREF_URL_LIFETIME_S",
         description="a presigned URL stays valid at least this long, in seconds, 10-3600",
     )
+    trash_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        7,
+        validation_alias="PIXREF_TRASH_DAYS",
+        description="a deleted picture can be restored for this long, in days, 0-365; 0 removes it at once",
+    )
     file_delivery: Literal["redirect", "stream"] = Field(
         "redirect",
         validation_alias="PIXREF_FILE_DELIVERY",
@@ -194,6 +200,11 @@ class Settings(_Web):
         if self.max_form_mib < self.max_upload_mib:
             raise ValueError("PIXREF_MAX_FORM_MIB must not be smaller than PIXREF_MAX_UPLOAD_MIB")
         return self
+
+    @property
+    def trash(self) -> timedelta:
+        """How long a deleted picture can be restored."""
+        return timedelta(days=self.trash_days)
 
     @property
     def max_upload_bytes(self) -> int:

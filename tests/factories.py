@@ -143,9 +143,9 @@ def together(calls: int, function: Callable[[int], T]) -> list[T]:
 
 
 class StepStore:
-    """A store that does what the real one does, and calls `before` or `after` around each writing step.
+    """A store that does what the real one does, and calls `before` or `after` around each writing step, `before` also around reading.
 
-    `before` and `after` get the step's name: "put", "put_many", "delete". What they raise stands for what goes wrong there.
+    `before` and `after` get the step's name: "put", "put_many", "delete", "get", "open", "list". What they raise stands for what goes wrong there.
     """
 
     def __init__(
@@ -183,12 +183,14 @@ class StepStore:
         return self._store.get_object(key, max_size=max_size)
 
     def open_object(self, key: str, *, offset: int = 0, length: int | None = None) -> AbstractContextManager[ObjectStream]:
+        self._before("open")
         return self._store.open_object(key, offset=offset, length=length)
 
     def stat_object(self, key: str) -> ObjectInfo | None:
         return self._store.stat_object(key)
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._before("list")
         return self._store.list_objects(prefix)
 
     def presign_get(self, key: str, **options: Any) -> Any:

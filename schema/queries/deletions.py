@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from schema.tables import LEASE, Image, ModelVersion, ObjectDeletion
+
+# Deleted, and once visible: an abandoned upload never was.
+RESTORABLE = and_(Image.state == "DELETING", Image.ready_at.is_not(None))
 
 
 def start_deletion(session: Session, *, reason: str, image_id: int, from_state: str, delay: timedelta = timedelta()) -> bool:

@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "dev": "Start everything on this machine (`make run`).",
     "doctor": "Name every broken part and how to mend it.",
+    "fsck": "Compare rows and bucket, and mend what differs.",
     "init": "Prepare database, bucket and model; safe to repeat.",
     "load": "Load a data set.",
     "models": "List models, or register one.",
@@ -19,7 +20,9 @@ COMMANDS = {
     "samples": "Draw pictures with label and prediction as a PNG.",
     "serve": "Run the web server.",
     "sql": "Ask in SQL, or print how to connect.",
+    "sweep": "Finish abandoned uploads and deletions now.",
     "token": "Make, list and revoke API tokens.",
+    "trash": "List deleted pictures, and restore them.",
     "work": "Run the background worker.",
 }
 

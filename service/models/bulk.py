@@ -19,7 +19,8 @@ from service.errors import ModelOutputInvalid, PixrefError
 from service.models.predictions import Scored, store_predictions
 from service.models.preprocessing import to_model_input
 from service.models.serving import Loaded
-from service.pictures.fetch import Reference, read_bytes, references
+from service.pictures.damage import read_or_mark
+from service.pictures.fetch import Reference, references
 from service.png.pixels import decode_stored
 from storage.base import ObjectStore
 
@@ -75,7 +76,7 @@ def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_
 
     def prepare(picture: Reference) -> np.ndarray | str:
         try:
-            pixels = decode_stored(read_bytes(store, picture))
+            pixels = decode_stored(read_or_mark(sessions, store, picture))
             return to_model_input(pixels, loaded.artifact.spec, loaded.artifact.recipe)
         except PixrefError as exc:
             return f"{exc.code}: {exc.detail}"

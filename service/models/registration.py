@@ -21,6 +21,7 @@ from schema.session import Sessions
 from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, UploadInterrupted
+from service.failpoints import failpoint
 from service.models.registry import CHAMPION
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
@@ -161,6 +162,7 @@ def register_model(
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
     with sessions() as session, session.begin():
         version = _begin(session, name, vetted, names, metrics, actor)
+    failpoint("register.begun")
     if isinstance(version, int):
         return version
     try:
@@ -174,11 +176,13 @@ def register_model(
             sha256=vetted.tflite_sha256,
             media_type=LITERT_MEDIA_TYPE,
         )
+        failpoint("register.stored")
         with sessions() as session, session.begin():
             done = _finish(session, version, actor)
     except Exception:
         _abandon(sessions, version)
         raise
+    failpoint("register.ready")
     if not done:
         raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
     return version.number

@@ -11,13 +11,15 @@ from cachetools import TTLCache
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import ModelUnavailable
+from service.failpoints import failpoint
 from service.models.predictions import Scored, store_prediction
 from service.models.preprocessing import to_model_input
 from service.models.registry import Artifact, find_version
 from service.models.runtime import LiteRTModel
-from service.pictures.fetch import read_bytes, reference
+from service.pictures.damage import read_or_mark
+from service.pictures.fetch import reference
 from service.png import PngLimits
-from service.png.pixels import decode_checked, decode_stored
+from service.png.pixels import decode, decode_stored
 from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
 
 # A moved alias is followed within this time.
@@ -60,7 +62,7 @@ class Loaded:
         Raises `BadImage`, `TooLarge`, `TooManyPixels`, `ModelInput`, `ModelUnavailable`, `ModelOutputInvalid`.
         """
         started = time.perf_counter()
-        pixels = decode_stored(data) if limits is None else decode_checked(data, limits)
+        pixels = decode_stored(data) if limits is None else decode(data, limits)
         prepared = to_model_input(pixels, self.artifact.spec, self.artifact.recipe)
         scores = self.runtime.predict(prepared[np.newaxis])[0]
         return Scored(scores, (time.perf_counter() - started) * 1000)
@@ -118,8 +120,12 @@ class ModelServer:
         """Predict a stored picture and commit the row. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
         loaded = self.get(ref)
         picture = reference(self._sessions, image_id)
-        scored = loaded.score(read_bytes(self._store, picture), limits=None)
+        data = read_or_mark(self._sessions, self._store, picture)
+        failpoint("predict.read")
+        scored = loaded.score(data, limits=None)
+        failpoint("predict.scored")
         store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
+        failpoint("predict.stored")
         return _outcome(image_id, loaded.artifact, scored)
 
 

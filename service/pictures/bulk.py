@@ -12,7 +12,10 @@ from schema.session import Sessions, constraint_of
 from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
 from service.accounts.actor import Actor
 from service.errors import PixrefError
-from service.pictures.upload import MEDIA_TYPE, READY_ONCE, Description, abandon, give_back, image_row, mark_ready, thumbnail_row
+from service.failpoints import failpoint
+from service.pictures.damage import heal
+from service.pictures.fetch import MEDIA_TYPE
+from service.pictures.upload import READY_ONCE, Description, abandon, give_back, image_row, mark_ready, thumbnail_row
 from service.png import PngFacts, PngLimits, inspect
 from storage.base import ObjectStore, ObjectUpload, StoreError
 from storage.keys import new_image_key
@@ -75,9 +78,15 @@ def _check(
     return checked
 
 
-def _begin(session: Session, checked: dict[str, _Checked], *, source: str, actor: Actor) -> dict[int, _Checked]:
+def _known(session: Session, checked: dict[str, _Checked]) -> tuple[set[str], dict[int, _Checked]]:
+    """Return the digests that are here already, and what those of them are that are damaged, by the picture's id."""
+    query = select(Image.sha256, Image.id, Image.damage).where(Image.sha256.in_(list(checked)), Image.state == "READY")
+    found = session.execute(query).all()
+    return {row.sha256 for row in found}, {row.id: checked[row.sha256] for row in found if row.damage is not None}
+
+
+def _begin(session: Session, checked: dict[str, _Checked], known: set[str], *, source: str, actor: Actor) -> dict[int, _Checked]:
     """U1 for a batch: PENDING rows for what is not here yet, by id."""
-    known = set(session.scalars(select(Image.sha256).where(Image.sha256.in_(list(checked)), Image.state == "READY")))
     fresh = [item for sha256, item in checked.items() if sha256 not in known]
     if not fresh:
         return {}
@@ -153,7 +162,11 @@ def upload_many(
         refused_before = total.refused
         checked = _check(batch, limits, count_refused)
         with sessions() as session, session.begin():
-            begun = _begin(session, checked, source=source, actor=actor)
+            known, damaged = _known(session, checked)
+            begun = _begin(session, checked, known, source=source, actor=actor)
+        failpoint("bulk.begun")
+        for image_id, item in damaged.items():
+            heal(sessions, store, image_id, item.candidate.data, item.facts)
         try:
             store.put_objects(
                 ObjectUpload(item.key, item.candidate.data, item.facts.sha256, MEDIA_TYPE) for item in begun.values()
@@ -161,7 +174,9 @@ def upload_many(
         except StoreError:
             abandon(sessions, begun, "the store did not take the bytes", delay=LEASE)
             raise
+        failpoint("bulk.stored")
         added = _finish(sessions, begun) if begun else 0
+        failpoint("bulk.ready")
         total.added += added
         total.present += len(batch) - (total.refused - refused_before) - added
         dealt += len(batch)

@@ -19,6 +19,7 @@ from service.errors import Invalid, ObjectCorrupt, ObjectLost
 from service.pictures.search import BIGINT_MAX, ThumbnailInfo, no_such_image
 from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge, PresignedURL
 
+MEDIA_TYPE = "image/png"
 URLS_MAX = 1_000
 ORIGINAL = "original"
 
@@ -32,10 +33,13 @@ class Reference:
     sha256: str
     byte_size: int
     original_name: str | None
+    damage: str | None
     inline: bytes | None
 
 
-_COLUMNS = select(Image.id, Image.object_key, Image.sha256, Image.byte_size, Image.original_name).where(Image.state == "READY")
+_COLUMNS = select(Image.id, Image.object_key, Image.sha256, Image.byte_size, Image.original_name, Image.damage).where(
+    Image.state == "READY"
+)
 _WITH_BYTES = _COLUMNS.add_columns(Thumbnail.data).outerjoin(
     Thumbnail, (Thumbnail.image_id == Image.id) & (Thumbnail.recipe == ORIGINAL)
 )
@@ -47,7 +51,9 @@ _ONE = Prepared("pixref_reference", _WITH_BYTES.where(Image.id == bindparam("ima
 
 
 def _reference(row: Row[Any], data: bytes | memoryview | None) -> Reference:
-    return Reference(row.id, row.object_key, row.sha256, row.byte_size, row.original_name, bytes(data) if data else None)
+    return Reference(
+        row.id, row.object_key, row.sha256, row.byte_size, row.original_name, row.damage, bytes(data) if data else None
+    )
 
 
 def references(connection: Connection, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
@@ -68,20 +74,33 @@ def reference(sessions: Sessions, image_id: int) -> Reference:
     return _reference(row, row.data)
 
 
+def _damaged(image_id: int, damage: str) -> ObjectLost | ObjectCorrupt:
+    if damage == "lost":
+        return ObjectLost(f"the bytes of picture {image_id} are not in the store: upload the same file again")
+    return ObjectCorrupt(f"the stored bytes of picture {image_id} are not those that were uploaded: upload the same file again")
+
+
 def read_bytes(store: ObjectStore, ref: Reference) -> bytes:
     """Return a picture's bytes, proven to be the uploaded ones. Raises `ObjectLost`, `ObjectCorrupt`, `StoreError`."""
     if ref.inline is not None:
         data = ref.inline
     else:
+        refuse_damaged(ref)
         try:
             data = store.get_object(ref.object_key, max_size=ref.byte_size)
         except ObjectNotFound:
-            raise ObjectLost(f"the bytes of picture {ref.image_id} are not in the store: upload the same file again") from None
+            raise _damaged(ref.image_id, "lost") from None
         except ObjectTooLarge:
             data = b""
     if hashlib.sha256(data).hexdigest() != ref.sha256:
-        raise ObjectCorrupt(f"the stored bytes of picture {ref.image_id} are not those that were uploaded")
+        raise _damaged(ref.image_id, "corrupt")
     return data
+
+
+def refuse_damaged(ref: Reference) -> None:
+    """Raise `ObjectLost` or `ObjectCorrupt` for a picture that is known to be damaged."""
+    if ref.damage is not None:
+        raise _damaged(ref.image_id, ref.damage)
 
 
 def get_thumbnail(sessions: Sessions, image_id: int) -> ThumbnailInfo:

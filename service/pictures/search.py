@@ -38,6 +38,7 @@ class ImageInfo:
     split: str | None
     attributes: dict[str, Any]
     created_at: datetime
+    damage: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ _COLUMNS = (
     Image.split,
     Image.attributes,
     Image.created_at,
+    Image.damage,
 )
 
 

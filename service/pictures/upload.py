@@ -5,6 +5,8 @@
     U2  PUT the bytes under the row's fresh key            dead here: the row names the object, the sweep removes both
     U3  commit PENDING -> READY                            from here the picture is visible and acknowledged
 
+The same bytes again are the existing picture, unchanged, or heal it where its object was damaged (`service.pictures.damage`).
+
 Any number of uploads of the same bytes may run at once: each has a row and a key of its own, the first to reach U3 wins by a unique index,
 and the others hand their attempt to the outbox and answer with the winner (docs/decisions/0002-racing-uploads.md).
 """
@@ -13,7 +15,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -26,13 +28,15 @@ from schema.queries.words import ensure_words
 from schema.session import Sessions, constraint_of
 from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
 from service.accounts.actor import Actor
-from service.errors import UploadInterrupted
+from service.errors import PixrefError, UploadInterrupted
+from service.failpoints import failpoint
 from service.names import clean_attributes, clean_file_name, clean_name, clean_split, clean_tags
+from service.pictures.damage import heal
+from service.pictures.fetch import MEDIA_TYPE
+from service.pictures.idempotency import RequestKey, recall, remember, request_key
 from service.png import PngFacts, PngLimits, inspect
 from storage.base import ObjectStore, StoreError
 from storage.keys import new_image_key
-
-MEDIA_TYPE = "image/png"
 
 # The index by which the first of racing uploads wins.
 READY_ONCE = "uq_image_sha256_ready"
@@ -110,11 +114,32 @@ def thumbnail_row(facts: PngFacts, image_id: int) -> dict[str, Any]:
     }
 
 
-def _begin(sessions: Sessions, facts: PngFacts, description: Description, *, source: str, actor: Actor) -> tuple[int, str] | int:
-    """U1: return the attempt's id and key, or the id of the picture that is here already."""
+@dataclass(frozen=True, slots=True)
+class _Existing:
+    """The visible picture with these bytes, or the one that the request's key led to."""
+
+    image_id: int
+    damaged: bool
+
+
+def _existing(session: Session, sha256: str, request: RequestKey | None) -> _Existing | None:
+    # First, because it refuses a key that stood for another request, and a picture that was deleted since.
+    recalled = recall(session, request) if request else None
+    row = session.execute(select(Image.id, Image.damage).where(Image.sha256 == sha256, Image.state == "READY")).one_or_none()
+    if row is None:
+        return _Existing(recalled, damaged=False) if recalled is not None else None
+    if request and recalled is None:
+        remember(session, request, row.id)
+    return _Existing(row.id, row.damage is not None)
+
+
+def _begin(
+    sessions: Sessions, facts: PngFacts, description: Description, request: RequestKey | None, *, source: str, actor: Actor
+) -> tuple[int, str] | _Existing:
+    """U1: return the attempt's id and key, or the picture that is here already."""
     key = new_image_key(facts.sha256)
     with sessions() as session, session.begin():
-        existing = find_by_sha256(session, facts.sha256)
+        existing = _existing(session, facts.sha256, request)
         if existing is not None:
             return existing
         label_id = ensure_words(session, Label, [description.label])[description.label] if description.label else None
@@ -159,16 +184,26 @@ def mark_ready(session: Session, image_ids: Sequence[int]) -> list[int]:
     )
 
 
-def _finish(sessions: Sessions, image_id: int, sha256: str, key: str) -> Uploaded:
+def _finish(sessions: Sessions, image_id: int, sha256: str, key: str, request: RequestKey | None) -> Uploaded:
     try:
         with sessions() as session, session.begin():
             done = mark_ready(session, [image_id])
+            if request and done:
+                remember(session, request, image_id)
+            failpoint("upload.marked")
+    except PixrefError:
+        # The same key, sent twice at once, for two different requests: this is the second.
+        abandon(sessions, [image_id], "its Idempotency-Key was used for another upload")
+        raise
     except IntegrityError as exc:
         if constraint_of(exc) != READY_ONCE:
             raise
         abandon(sessions, [image_id], "another upload of the same bytes was faster")
         with sessions() as session:
             winner = find_by_sha256(session, sha256)
+            if winner is not None and request:
+                remember(session, request, winner)
+                session.commit()
         if winner is not None:
             return Uploaded(winner, created=False)
         # The winner was deleted in this very moment: rare enough to let the client repeat.
@@ -185,21 +220,41 @@ def _finish(sessions: Sessions, image_id: int, sha256: str, key: str) -> Uploade
 
 
 def upload_image(
-    sessions: Sessions, store: ObjectStore, data: bytes, description: Description, *, limits: PngLimits, source: str, actor: Actor
+    sessions: Sessions,
+    store: ObjectStore,
+    data: bytes,
+    description: Description,
+    *,
+    limits: PngLimits,
+    source: str,
+    actor: Actor,
+    idempotency_key: str | None = None,
 ) -> Uploaded:
     """Keep a picture and return its id; the same bytes again give the existing picture, unchanged.
 
-    Raises `BadImage`, `TooLarge` or `TooManyPixels` with nothing written, `StoreError` or a database error with nothing visible.
+    Raises `BadImage`, `TooLarge` or `TooManyPixels` with nothing written, `StoreError` or a database error with nothing visible; with an
+    `idempotency_key` also `IdempotencyKeyReused`, and `Conflict` when the picture that it led to was deleted since.
     """
     facts = inspect(data, limits)
-    begun = _begin(sessions, facts, description, source=source, actor=actor)
-    if isinstance(begun, int):
-        return Uploaded(begun, created=False)
+    failpoint("upload.checked")
+    request = None
+    if idempotency_key is not None:
+        request = request_key(idempotency_key, actor.account_id, facts.sha256, asdict(description))
+    begun = _begin(sessions, facts, description, request, source=source, actor=actor)
+    failpoint("upload.begun")
+    if isinstance(begun, _Existing):
+        if begun.damaged:
+            heal(sessions, store, begun.image_id, data, facts)
+        return Uploaded(begun.image_id, created=False)
     image_id, key = begun
     try:
         store.put_object(key, io.BytesIO(data), size=facts.byte_size, sha256=facts.sha256, media_type=MEDIA_TYPE)
     except StoreError:
         # After a timeout the bytes may still land; the key is this attempt's alone, and the outbox waits until they must have.
+        failpoint("upload.abandoning")
         abandon(sessions, [image_id], "the store did not take the bytes", delay=LEASE)
         raise
-    return _finish(sessions, image_id, facts.sha256, key)
+    failpoint("upload.stored")
+    done = _finish(sessions, image_id, facts.sha256, key, request)
+    failpoint("upload.ready")
+    return done

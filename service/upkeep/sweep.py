@@ -10,6 +10,8 @@ from sqlalchemy import delete, func, select, update
 from schema.queries.deletions import abandon_expired, abandon_expired_versions
 from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
+from service.failpoints import failpoint
+from service.pictures.idempotency import forget_old
 from storage.base import ObjectStore, StoreError, StoreMisconfigured, StoreTimeout, StoreUnavailable
 
 BATCH = 200
@@ -45,7 +47,9 @@ def drain_outbox(sessions: Sessions, store: ObjectStore) -> tuple[int, int]:
             ).all()
             if not due:
                 return deleted, failed
+            failpoint("sweep.picked")
             gone, refused = _remove(store, {row.object_key: row.attempts for row in due})
+            failpoint("sweep.removed")
             session.execute(delete(Image).where(Image.object_key.in_(gone), Image.state == "DELETING"))
             session.execute(delete(ObjectDeletion).where(ObjectDeletion.object_key.in_(gone)))
             for key, (wait, reason) in refused.items():
@@ -56,6 +60,7 @@ def drain_outbox(sessions: Sessions, store: ObjectStore) -> tuple[int, int]:
                 )
             deleted += len(gone)
             failed += len(refused)
+            failpoint("sweep.rows_gone")
         if refused and not gone:
             # The store is down, or refuses us: asking for the next batch would only hold rows and wait.
             return deleted, failed
@@ -99,13 +104,17 @@ def sweep(sessions: Sessions, store: ObjectStore) -> Swept:
     """Run one sweep to its end."""
     with sessions() as session, session.begin():
         abandoned = abandon_expired_versions(session)
+        forget_old(session)
     while True:
         with sessions() as session, session.begin():
             taken = abandon_expired(session, limit=BATCH)
+            failpoint("sweep.abandoned")
         abandoned += taken
         if taken < BATCH:
             break
+    failpoint("sweep.leases")
     deleted, failed = drain_outbox(sessions, store)
+    failpoint("sweep.done")
     if abandoned or deleted or failed:
         log.info("swept", extra={"abandoned": abandoned, "deleted": deleted, "failed": failed})
     return Swept(abandoned, deleted, failed)

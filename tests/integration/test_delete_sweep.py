@@ -69,6 +69,8 @@ def test_a_deleted_picture_is_gone_everywhere(
             assert connection.scalar(text("SELECT images FROM labels WHERE label = '7'")) == 0
         if not swept:
             assert one(sessions, "SELECT state FROM pixref.image WHERE id = :id", id=image_id) == "DELETING"
+            assert sweep(sessions, store).deleted == 0  # it can be restored
+            expire_leases(sessions)
             sweep(sessions, store)
     assert_in_step(sessions, store)
     assert rows(sessions, "SELECT id FROM pixref.image") == [(kept,)]
@@ -83,6 +85,8 @@ def test_plain_sql_takes_the_same_path(sessions: Sessions, store: ObjectStore, a
     assert rows(sessions, "SELECT image_id FROM catalog.images") == [(ids[2],)]
     assert rows(sessions, "SELECT DISTINCT reason FROM pixref.object_deletion") == [("SQL DELETE",)]
     assert len(objects(store)) == 3
+    assert sweep(sessions, store).deleted == 0
+    expire_leases(sessions)
     assert sweep(sessions, store).deleted == 2
     assert_in_step(sessions, store)
 

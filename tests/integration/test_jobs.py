@@ -28,7 +28,7 @@ def test_a_delete_asks_for_a_sweep_that_the_worker_runs(
 ) -> None:
     ids = [add_image(sessions, store, actor) for _ in range(3)]
     for image_id in ids[:2]:
-        assert editor_client.delete(f"/api/v1/images/{image_id}").status_code == 204
+        assert editor_client.delete(f"/api/v1/images/{image_id}?purge=true").status_code == 204
     # The second found the first one's job still waiting.
     assert rows(sessions, JOBS) == [("pixref:sweep", "todo")]
     work(database_url, sessions, store)

@@ -58,6 +58,7 @@ def test_a_new_picture_is_kept_whole(editor_client: TokenClient, sessions: Sessi
         "tags": ["tall", "zoo"],
         "split": "train",
         "attributes": {"camera": "M3"},
+        "damage": None,
     }
     row = rows(sessions, "SELECT state, lease_until, ready_at IS NOT NULL, source, object_key FROM pixref.image")
     assert row[0][:4] == ("READY", None, True, "api")

@@ -192,6 +192,7 @@ def test_another_upload_wins_while_the_bytes_are_stored(
             add_upload(open_session, overtaken, actor, data)
     else:
         assert not add_upload(open_session, overtaken, actor, data).created
+    expire_leases(sessions)
     sweep(sessions, store)
     assert_in_step(sessions, store)
     assert one(sessions, "SELECT count(*) FROM pixref.image") == int(not winner_goes)

@@ -29,6 +29,8 @@ EXPECTED = {
     "api.list_images": Role.VIEWER,
     "api.get_image": Role.VIEWER,
     "api.delete_image": Role.EDITOR,
+    "api.restore_image": Role.EDITOR,
+    "api.list_trash": Role.EDITOR,
     "api.get_file": Role.VIEWER,
     "api.get_thumbnail": Role.VIEWER,
     "api.put_label": Role.EDITOR,

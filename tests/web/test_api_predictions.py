@@ -12,7 +12,7 @@ from service.embedded.minio import MinioServer
 from service.settings import PROJECT_DIR
 from storage.base import ObjectStore
 from tests.conftest import ROOT_PASSWORD, ROOT_USER, TokenClient
-from tests.factories import BIG, assert_problem, form_of, make_png, object_key, objects, one, replace_object, rows
+from tests.factories import BIG, assert_problem, execute, form_of, make_png, object_key, objects, one, replace_object, rows
 
 API = "/api/v1"
 
@@ -103,6 +103,7 @@ def test_what_is_broken_behind_it(editor_client: TokenClient, sessions: Sessions
     replace_object(store, artifact, kept)
     replace_object(store, key, make_png(BIG, BIG))
     assert_problem(editor_client.post(url, json={}), 502, "object_corrupt")
+    execute(sessions, "UPDATE pixref.image SET damage = NULL, damaged_at = NULL")
     store.delete_object(key)
     assert_problem(editor_client.post(url, json={}), 410, "object_lost")
     assert editor_client.delete(f"{API}/images/{image['id']}").status_code == 204

@@ -64,7 +64,7 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
         assert any(status.startswith("2") for status in each["responses"])
         assert each["security"] == [{"bearer": []}]
         assert each["x-role"] in ("viewer", "editor", "admin")
-        assert ("requestBody" in each) == (method in ("post", "put"))
+        assert ("requestBody" in each) == (method in ("post", "put") and not path.endswith("/restore"))
         for status, answer in each["responses"].items():
             assert answer["description"], (path, status)
             media_types = set(answer.get("content", {}))
@@ -110,9 +110,12 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("predict_file", client.post(f"{PREFIX}/predict", data=form_of()))
     check("list_models", client.get(f"{PREFIX}/models"))
     check("delete_image", client.delete(url))
+    check("list_trash", client.get(f"{PREFIX}/trash"))
+    check("restore_image", client.post(f"{url}/restore"))
+    client.delete(f"{url}?purge=true")
     problem = client.get(url).get_json()
     assert Problem.model_validate(problem).model_dump(exclude_none=True) == problem
     assert {each.name for each in ENDPOINTS["api"]} == {
         "upload_image", "list_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
-        "presign_images", "check_hashes", "predict_image", "predict_file", "list_models",
+        "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
     }, "a new endpoint has to be called here"  # fmt: skip

@@ -1,16 +1,17 @@
 """Endpoints on pictures."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from flask import Response, redirect, request, send_file
+from pydantic import Field
 from werkzeug.datastructures import FileStorage
 from werkzeug.http import quote_etag
 
 from service.accounts.actor import Role
 from service.names import parse_attributes
-from service.pictures import delete, fetch, labels, search, upload
+from service.pictures import damage, delete, fetch, labels, search, upload
 from service.web.api import api
 from service.web.api.contract import Answer, Strict, endpoint
 from service.web.api.shapes import (
@@ -23,6 +24,8 @@ from service.web.api.shapes import (
     ImageQuery,
     LabelBody,
     TagsBody,
+    Trash,
+    Trashed,
     UploadForm,
     Url,
     Urls,
@@ -37,6 +40,10 @@ class FileQuery(Strict):
     inline: bool = True
 
 
+class DeleteQuery(Strict):
+    purge: bool = Field(False, description="do not keep it in the trash")
+
+
 @endpoint(
     api,
     "POST",
@@ -47,7 +54,9 @@ class FileQuery(Strict):
     answers={200: Image, 201: Image},
 )
 def upload_image(file: FileStorage, form: UploadForm) -> Answer:
-    """201 and the new picture, or 200 and the existing one, unchanged, when these bytes are here already."""
+    """201 and the new picture, or 200 and the existing one, unchanged, when these bytes are here already; where its object was lost or
+    altered, they heal it. With a header `Idempotency-Key` a repeated request leads to the same picture for a day, and never makes one anew
+    that was deleted since (409)."""
     ctx = context()
     description = upload.Description(
         original_name=file.filename,
@@ -57,7 +66,16 @@ def upload_image(file: FileStorage, form: UploadForm) -> Answer:
         attributes=parse_attributes(form.attributes),
     )
     data = read_file(file, ctx.settings.max_upload_bytes)
-    done = upload.upload_image(ctx.sessions, ctx.store, data, description, limits=ctx.limits, source="api", actor=actor())
+    done = upload.upload_image(
+        ctx.sessions,
+        ctx.store,
+        data,
+        description,
+        limits=ctx.limits,
+        source="api",
+        actor=actor(),
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
     image = Image.of(search.get_image(ctx.sessions, done.image_id))
     return image, 201 if done.created else 200, {"Location": image.links.self}
 
@@ -74,13 +92,28 @@ def get_image(image_id: int) -> Answer:
     return Image.of(search.get_image(context().sessions, image_id))
 
 
-@endpoint(api, "DELETE", "/images/<int:image_id>", Role.EDITOR, summary="Delete a picture", answers={204: ""})
-def delete_image(image_id: int) -> Answer:
-    """It is gone from every list at once. Presigned links that were handed out work until the worker has removed the object: within a minute
-    while worker and store are up."""
-    delete.delete_image(context().sessions, image_id)
-    context().jobs.request_sweep()
+@endpoint(api, "DELETE", "/images/<int:image_id>", Role.EDITOR, summary="Delete a picture", query=DeleteQuery, answers={204: ""})
+def delete_image(image_id: int, query: DeleteQuery) -> Answer:
+    """It is gone from every list at once, and can be restored for PIXREF_TRASH_DAYS. With `purge=true` its object is removed too: within a
+    minute while worker and store are up, and until then presigned links that were handed out work."""
+    ctx = context()
+    delete.delete_image(ctx.sessions, image_id, keep=timedelta() if query.purge else ctx.settings.trash)
+    if query.purge or not ctx.settings.trash:
+        ctx.jobs.request_sweep()
     return None, 204
+
+
+@endpoint(api, "GET", "/trash", Role.EDITOR, summary="What can be restored", answers={200: Trash})
+def list_trash() -> Answer:
+    """The last 200 deleted pictures that are still there, the last deleted first."""
+    return Trash(items=[Trashed.model_validate(item) for item in delete.list_trash(context().sessions)])
+
+
+@endpoint(api, "POST", "/images/<int:image_id>/restore", Role.EDITOR, summary="Restore a deleted picture", answers={200: Image})
+def restore_image(image_id: int) -> Answer:
+    """The picture is back as it was: id, label, tags, history, predictions. 409 when the same bytes were uploaded since."""
+    delete.restore_image(context().sessions, image_id)
+    return Image.of(search.get_image(context().sessions, image_id))
 
 
 @endpoint(
@@ -97,6 +130,7 @@ def get_file(image_id: int, query: FileQuery) -> Answer:
     ctx = context()
     ref = fetch.reference(ctx.sessions, image_id)
     if ctx.settings.file_delivery == "redirect":
+        fetch.refuse_damaged(ref)
         now = datetime.now(UTC)
         link = fetch.presign(ctx.store, ref, now=now, lifetime_s=ctx.settings.url_lifetime_s, inline=query.inline)
         response = redirect(link.url, 302)
@@ -107,9 +141,9 @@ def get_file(image_id: int, query: FileQuery) -> Answer:
     if request.if_none_match.contains(ref.sha256):
         return _unchanged(ref.sha256)
     name = ref.original_name or f"{image_id}.png"
-    stream = io.BytesIO(fetch.read_bytes(ctx.store, ref))
+    stream = io.BytesIO(damage.read_or_mark(ctx.sessions, ctx.store, ref))
     answer = send_file(
-        stream, upload.MEDIA_TYPE, as_attachment=not query.inline, download_name=name, etag=ref.sha256, conditional=True
+        stream, fetch.MEDIA_TYPE, as_attachment=not query.inline, download_name=name, etag=ref.sha256, conditional=True
     )
     answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     answer.headers["Cache-Control"] = "private, no-cache"

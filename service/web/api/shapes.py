@@ -50,6 +50,7 @@ class Image(Shape):
     split: str | None
     attributes: dict[str, Any]
     created_at: datetime
+    damage: str | None = Field(description="lost or corrupt where the bytes in the bucket are not those that were uploaded")
     links: Links
 
     @classmethod
@@ -70,6 +71,7 @@ class Image(Shape):
             split=info.split,
             attributes=info.attributes,
             created_at=info.created_at,
+            damage=info.damage,
             links=Links.model_construct(
                 self=url_for("api.get_image", image_id=info.id),
                 file=url_for("api.get_file", image_id=info.id),
@@ -86,6 +88,21 @@ class ImagePage(Shape):
     def of(cls, page: Page[ImageInfo]) -> "ImagePage":
         """Return what clients see of a page."""
         return cls.model_construct(items=[Image.of(item) for item in page.items], next=page.next)
+
+
+class Trashed(Shape):
+    """A deleted picture that can be restored until `gone_at`."""
+
+    id: int
+    original_name: str | None
+    label: str | None
+    byte_size: int
+    deleted_at: datetime
+    gone_at: datetime
+
+
+class Trash(Shape):
+    items: list[Trashed]
 
 
 class ImageQuery(Strict):

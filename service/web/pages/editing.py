@@ -56,14 +56,34 @@ def predict(image_id: int) -> Response:
 @access(Role.EDITOR)
 def confirm_delete(image_id: int) -> str:
     """Ask once more."""
-    return render_template("delete.html", image=search.get_image(context().sessions, image_id))
+    ctx = context()
+    return render_template("delete.html", image=search.get_image(ctx.sessions, image_id), trash=ctx.settings.trash)
 
 
 @pages.post("/images/<int:image_id>/delete")
 @access(Role.EDITOR)
 def delete_image(image_id: int) -> Response:
-    """Delete the picture."""
-    delete.delete_image(context().sessions, image_id)
-    context().jobs.request_sweep()
-    flash(f"Picture {image_id} is deleted.", "success")
+    """Put the picture into the trash, or remove it at once where there is none."""
+    ctx = context()
+    delete.delete_image(ctx.sessions, image_id, keep=ctx.settings.trash)
+    if ctx.settings.trash:
+        flash(f"Picture {image_id} is in the trash for {ctx.settings.trash.days} days.", "success")
+    else:
+        ctx.jobs.request_sweep()
+        flash(f"Picture {image_id} is deleted.", "success")
     return redirect(url_for("pages.gallery"), 303)
+
+
+@pages.get("/trash")
+@access(Role.EDITOR)
+def trash() -> str:
+    """Show what can be restored."""
+    return render_template("trash.html", images=delete.list_trash(context().sessions), days=context().settings.trash.days)
+
+
+@pages.post("/images/<int:image_id>/restore")
+@access(Role.EDITOR)
+def restore_image(image_id: int) -> Response:
+    """Bring a deleted picture back."""
+    delete.restore_image(context().sessions, image_id)
+    return _back(image_id, "The picture is back.")

@@ -1,0 +1,103 @@
+"""Damaged pictures: bytes that vanished from the bucket or changed behind us. Found by whoever reads them, healed by the same bytes again.
+
+The row stays READY, so that lists, labels and predictions stay; `damage` says that the original cannot be had. A picture that was deleted
+meanwhile is not lost, and a store that does not answer loses nothing: only its word that the object is not there counts.
+"""
+
+import io
+import logging
+from typing import Literal
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from schema.queries.deletions import queue_objects
+from schema.session import Sessions
+from schema.tables import LEASE, Image, ObjectDeletion
+from service.errors import ObjectCorrupt, ObjectLost, UploadInterrupted
+from service.failpoints import failpoint
+from service.pictures.fetch import MEDIA_TYPE, Reference, read_bytes
+from service.pictures.search import no_such_image
+from service.png import PngFacts
+from storage.base import ObjectStore
+from storage.keys import new_image_key
+
+Damage = Literal["lost", "corrupt"]
+
+log = logging.getLogger(__name__)
+
+
+def mark_damaged(sessions: Sessions, image_id: int, key: str, damage: Damage) -> bool:
+    """Write down that a picture's object is damaged; False when the picture is gone, or has another object by now."""
+    with sessions() as session, session.begin():
+        marked = session.scalar(
+            update(Image)
+            .where(Image.id == image_id, Image.object_key == key, Image.state == "READY")
+            .values(damage=damage, damaged_at=func.coalesce(Image.damaged_at, func.now()))
+            .returning(Image.id)
+        )
+    if marked is not None:
+        log.error("a picture is damaged", extra={"image_id": image_id, "damage": damage})
+    return marked is not None
+
+
+def clear_damage(sessions: Sessions, image_id: int, key: str) -> bool:
+    """Write down that a picture's object was read and is what was uploaded."""
+    with sessions() as session, session.begin():
+        cleared = session.scalar(
+            update(Image)
+            .where(Image.id == image_id, Image.object_key == key, Image.state == "READY")
+            .values(damage=None, damaged_at=None, verified_at=func.now())
+            .returning(Image.id)
+        )
+    return cleared is not None
+
+
+def read_or_mark(sessions: Sessions, store: ObjectStore, ref: Reference) -> bytes:
+    """Return a picture's bytes, proven to be the uploaded ones; damage that is met is written down.
+
+    Raises `ObjectLost`, `ObjectCorrupt`, `StoreError`, and `NotFound` when the picture was deleted meanwhile.
+    """
+    try:
+        return read_bytes(store, ref)
+    except (ObjectLost, ObjectCorrupt) as exc:
+        damage: Damage = "lost" if isinstance(exc, ObjectLost) else "corrupt"
+        if ref.damage is None and not mark_damaged(sessions, ref.image_id, ref.object_key, damage):
+            raise no_such_image(ref.image_id) from None
+        raise
+
+
+def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, facts: PngFacts) -> bool:
+    """Give a damaged picture its bytes back, under a fresh key; False when it is not damaged any more.
+
+    The new object's removal is in the outbox before it exists and leaves it with the commit that makes it the picture's: dying in between
+    leaves nothing. Raises `UploadInterrupted` when that took longer than a lease, `StoreError`.
+    """
+    key = new_image_key(facts.sha256)
+    with sessions() as session, session.begin():
+        session.execute(
+            insert(ObjectDeletion).values(object_key=key, reason="a picture was not healed", due_at=func.now() + LEASE)
+        )
+    failpoint("heal.begun")
+    store.put_object(key, io.BytesIO(data), size=facts.byte_size, sha256=facts.sha256, media_type=MEDIA_TYPE)
+    failpoint("heal.stored")
+    with sessions() as session, session.begin():
+        damaged = session.execute(
+            select(Image.object_key)
+            .where(Image.id == image_id, Image.state == "READY", Image.damage.is_not(None))
+            .with_for_update()
+        ).scalar_one_or_none()
+        if damaged is None:
+            return False
+        unqueued = session.scalar(
+            delete(ObjectDeletion).where(ObjectDeletion.object_key == key).returning(ObjectDeletion.object_key)
+        )
+        if unqueued is None:
+            raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
+        queue_objects(session, [damaged], reason="a damaged picture was healed")
+        session.execute(
+            update(Image).where(Image.id == image_id).values(object_key=key, damage=None, damaged_at=None, verified_at=func.now())
+        )
+    failpoint("heal.done")
+    log.info("a picture is healed", extra={"image_id": image_id})
+    return True
