@@ -36,8 +36,6 @@ def mark_damaged(sessions: Sessions, image_id: int, key: str, damage: Damage) ->
             .values(damage=damage, damaged_at=func.coalesce(Image.damaged_at, func.now()))
             .returning(Image.id)
         )
-    if marked is not None:
-        log.error("a picture is damaged", extra={"image_id": image_id, "damage": damage})
     return marked is not None
 
 
@@ -62,8 +60,10 @@ def read_or_mark(sessions: Sessions, store: ObjectStore, ref: Reference) -> byte
         return read_bytes(store, ref)
     except (ObjectLost, ObjectCorrupt) as exc:
         damage: Damage = "lost" if isinstance(exc, ObjectLost) else "corrupt"
-        if ref.damage is None and not mark_damaged(sessions, ref.image_id, ref.object_key, damage):
-            raise no_such_image(ref.image_id) from None
+        if ref.damage is None:
+            if not mark_damaged(sessions, ref.image_id, ref.object_key, damage):
+                raise no_such_image(ref.image_id) from None
+            log.error("a picture is damaged", extra={"image_id": ref.image_id, "damage": damage})
         raise
 
 

@@ -4,9 +4,10 @@ Bytes that nobody reads can rot unseen for years; the damage is found while the 
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Literal
 
@@ -25,6 +26,8 @@ RUNS_A_DAY = 24
 LEAST_A_RUN = 100
 READERS = 8
 BATCH = 500
+
+log = logging.getLogger(__name__)
 
 Health = Literal["sound", "lost", "corrupt"]
 
@@ -125,4 +128,6 @@ def verify_due(sessions: Sessions, store: ObjectStore) -> Verified:
         done = verify(sessions, store, batch)
         found.add(done)
         share -= len(batch)
+    if found.lost or found.corrupt:
+        log.error("pictures are damaged", extra=asdict(found))
     return found
