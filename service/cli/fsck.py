@@ -30,8 +30,9 @@ def _write(report: Report, *, deep: bool) -> None:
     if report.leases_overdue or report.removals_overdue:
         late = f"{report.leases_overdue} abandoned uploads and {report.removals_overdue} removals are more than an hour late"
         click.echo(f"{late}: is the worker running (`pixref work`)?")
-    if report.marked or report.quarantined:
-        click.echo(f"{report.marked} pictures marked or cleared, {report.quarantined} objects in quarantine")
+    if report.marked or report.healed or report.quarantined:
+        done = f"{report.marked} pictures marked or cleared, {report.healed} healed from the database"
+        click.echo(f"{done}, {report.quarantined} objects in quarantine")
     for reason in report.refused:
         click.echo(f"refused: {reason}", err=True)
     click.echo("clean" if report.clean else "not clean")

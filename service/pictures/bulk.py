@@ -166,7 +166,7 @@ def upload_many(
             begun = _begin(session, checked, known, source=source, actor=actor)
         failpoint("bulk.begun")
         for image_id, item in damaged.items():
-            heal(sessions, store, image_id, item.candidate.data, item.facts)
+            heal(sessions, store, image_id, item.candidate.data, item.facts.sha256)
         try:
             store.put_objects(
                 ObjectUpload(item.key, item.candidate.data, item.facts.sha256, MEDIA_TYPE) for item in begun.values()

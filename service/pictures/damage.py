@@ -12,13 +12,12 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from schema.queries.deletions import queue_objects
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import LEASE, Image, ObjectDeletion
 from service.errors import ObjectCorrupt, ObjectLost, UploadInterrupted
 from service.failpoints import failpoint
-from service.pictures.fetch import MEDIA_TYPE, Reference, read_bytes
+from service.pictures.fetch import MEDIA_TYPE, Reference, read_bytes, references
 from service.pictures.search import no_such_image
-from service.png import PngFacts
 from storage.base import ObjectStore
 from storage.keys import new_image_key
 
@@ -67,19 +66,28 @@ def read_or_mark(sessions: Sessions, store: ObjectStore, ref: Reference) -> byte
         raise
 
 
-def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, facts: PngFacts) -> bool:
-    """Give a damaged picture its bytes back, under a fresh key; False when it is not damaged any more.
+def heal_from_row(sessions: Sessions, store: ObjectStore, image_id: int) -> bool:
+    """Heal a damaged picture that is its own thumbnail: its bytes are in the database too. False for any other, and for one that is gone."""
+    with single(sessions) as connection:
+        found = references(connection, [image_id], with_bytes=True).get(image_id)
+    if found is None or found.inline is None:
+        return False
+    return heal(sessions, store, image_id, read_bytes(store, found), found.sha256)
+
+
+def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, sha256: str) -> bool:
+    """Give a damaged picture its bytes back, whose digest is `sha256`, under a fresh key; False when it is not damaged any more.
 
     The new object's removal is in the outbox before it exists and leaves it with the commit that makes it the picture's: dying in between
     leaves nothing. Raises `UploadInterrupted` when that took longer than a lease, `StoreError`.
     """
-    key = new_image_key(facts.sha256)
+    key = new_image_key(sha256)
     with sessions() as session, session.begin():
         session.execute(
             insert(ObjectDeletion).values(object_key=key, reason="a picture was not healed", due_at=func.now() + LEASE)
         )
     failpoint("heal.begun")
-    store.put_object(key, io.BytesIO(data), size=facts.byte_size, sha256=facts.sha256, media_type=MEDIA_TYPE)
+    store.put_object(key, io.BytesIO(data), size=len(data), sha256=sha256, media_type=MEDIA_TYPE)
     failpoint("heal.stored")
     with sessions() as session, session.begin():
         damaged = session.execute(

@@ -244,7 +244,7 @@ def upload_image(
     failpoint("upload.begun")
     if isinstance(begun, _Existing):
         if begun.damaged:
-            heal(sessions, store, begun.image_id, data, facts)
+            heal(sessions, store, begun.image_id, data, facts.sha256)
         return Uploaded(begun.image_id, created=False)
     image_id, key = begun
     try:

@@ -17,7 +17,7 @@ from sqlalchemy.types import ARRAY, BigInteger
 from schema.session import Sessions
 from schema.tables import Image
 from service.failpoints import failpoint
-from service.pictures.damage import clear_damage, mark_damaged
+from service.pictures.damage import clear_damage, heal_from_row, mark_damaged
 from storage.base import ObjectNotFound, ObjectStore
 
 WHOLE_STORE_WITHIN = timedelta(days=30)
@@ -45,16 +45,17 @@ class Target:
 
 @dataclass(slots=True)
 class Verified:
-    """What a verification found."""
+    """What a verification found. `mended`: marked as damaged, and sound; `healed`: damaged, and brought back from the row."""
 
     sound: int = 0
     lost: int = 0
     corrupt: int = 0
     mended: int = 0
+    healed: int = 0
 
     def add(self, other: "Verified") -> None:
         """Count what another verification found too."""
-        for name in ("sound", "lost", "corrupt", "mended"):
+        for name in ("sound", "lost", "corrupt", "mended", "healed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -86,6 +87,7 @@ def verify(sessions: Sessions, store: ObjectStore, targets: Sequence[Target], *,
                 found.lost += health == "lost"
                 found.corrupt += health == "corrupt"
                 failpoint("fixity.marked")
+                found.healed += repair and heal_from_row(sessions, store, target.image_id)
     if repair:
         with sessions() as session, session.begin():
             session.execute(

@@ -3,7 +3,8 @@
 Rows and listing are walked side by side in the order of the keys, so memory does not grow with the store, and what differs is looked at again
 before it is believed: uploads, deletions and other checks may go on all the while. Nothing is changed unless `repair` is asked for; then
 
-- a picture whose object is gone or altered is marked `lost` or `corrupt`, and one whose object is sound again is cleared;
+- a picture whose object is gone or altered is marked `lost` or `corrupt`, and healed at once where it is its own thumbnail; one whose object is
+  sound again is cleared;
 - an object that no row names, and that is older than an hour, is put into the outbox with a week's delay: quarantine;
 - but not where that would concern more than 1 % of the store and more than 100 pictures or objects. So many do not go astray by themselves: the
   bucket is the wrong one, or the database was restored from a backup. `force` says that it is meant.
@@ -22,7 +23,7 @@ from schema.queries.references import NamedObject, named_objects, overdue, unnam
 from schema.session import Sessions
 from schema.tables import ObjectDeletion
 from service.failpoints import failpoint
-from service.pictures.damage import clear_damage, mark_damaged
+from service.pictures.damage import clear_damage, heal_from_row, mark_damaged
 from service.pictures.fetch import references
 from service.upkeep.fixity import Target, Verified, all_targets, health_of, verify
 from storage.base import ObjectInfo, ObjectStore
@@ -68,6 +69,7 @@ class Report:
     removals_overdue: int = 0
     verified: int = 0
     marked: int = 0
+    healed: int = 0
     quarantined: int = 0
     refused: list[str] = field(default_factory=list)
 
@@ -166,15 +168,15 @@ def _too_many(count: int, total: int) -> bool:
     return count > max(AT_LEAST, RATIO * total)
 
 
-def _mark(sessions: Sessions, confirmed: Iterable[tuple[Target, str]]) -> int:
-    marked = 0
+def _mark(sessions: Sessions, store: ObjectStore, confirmed: Iterable[tuple[Target, str]], report: Report) -> None:
     for target, health in confirmed:
         if health == "sound":
-            marked += clear_damage(sessions, target.image_id, target.key)
-        elif target.damage != health:
-            marked += mark_damaged(sessions, target.image_id, target.key, "lost" if health == "lost" else "corrupt")
+            report.marked += clear_damage(sessions, target.image_id, target.key)
+            continue
+        if target.damage != health:
+            report.marked += mark_damaged(sessions, target.image_id, target.key, "lost" if health == "lost" else "corrupt")
         failpoint("fsck.marked")
-    return marked
+        report.healed += heal_from_row(sessions, store, target.image_id)
 
 
 def _quarantine(sessions: Sessions, keys: list[str]) -> int:
@@ -222,7 +224,7 @@ def fsck(
     else:
         confirmed = _look_again(sessions, store, [*suspects.missing, *suspects.sizes, *suspects.found_again], report)
         if repair:
-            report.marked = _mark(sessions, confirmed)
+            _mark(sessions, store, confirmed, report)
     if repair and astray:
         if _too_many(len(astray), report.objects) and not force:
             report.refused.append(
@@ -244,6 +246,7 @@ def _read_all(sessions: Sessions, store: ObjectStore, report: Report, *, repair:
     for batch in all_targets(sessions):
         found.add(verify(sessions, store, batch, repair=repair))
         report.verified += len(batch)
+    report.healed += found.healed
     report.lost.count = max(report.lost.count, found.lost)
     report.corrupt.count = max(report.corrupt.count, found.corrupt)
     report.mended.count = max(report.mended.count, found.mended)

@@ -97,8 +97,23 @@ def test_lost_and_altered_pictures_are_marked_and_healed(
     assert fsck(sessions, store, deep=True, grace=NO_GRACE).clean
 
 
+def test_small_pictures_heal_from_their_rows(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:
+    ids = [add_image(sessions, store, actor) for _ in range(3)]
+    store.delete_object(object_key(sessions, ids[0]))
+    replace_object(store, object_key(sessions, ids[1]), make_png())
+    looked = fsck(sessions, store, deep=True)
+    assert (looked.lost.count, looked.corrupt.count, looked.healed) == (1, 1, 0)
+    report = fsck(sessions, store, deep=True, repair=True)
+    assert (report.lost.count, report.corrupt.count, report.healed) == (1, 1, 2)
+    assert damages(sessions) == dict.fromkeys(ids)
+    expire_leases(sessions)
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
+    assert fsck(sessions, store, deep=True).clean
+
+
 def test_an_object_that_came_back_clears_the_mark(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:
-    data = make_png()
+    data = make_png(BIG, BIG)
     image_id = add_image(sessions, store, actor, data)
     key = object_key(sessions, image_id)
     store.delete_object(key)

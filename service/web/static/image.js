@@ -3,8 +3,9 @@ import { csrfHeader, problemText } from "./http.js";
 
 const original = document.getElementById("original");
 const showOriginal = () => original.parentElement.classList.add("is-loaded");
-if (original.complete && original.naturalWidth) showOriginal();
-else original.addEventListener("load", showOriginal);
+// A damaged picture has no original to show or to link to.
+if (original?.complete && original.naturalWidth) showOriginal();
+else original?.addEventListener("load", showOriginal);
 
 /** Copy text; false where the browser does not let us (plain http on another host than this machine). */
 async function copy(text) {
@@ -36,7 +37,7 @@ async function askForLink(button) {
 }
 
 const linkButton = document.getElementById("copy-link");
-linkButton.addEventListener("click", async () => {
+linkButton?.addEventListener("click", async () => {
   const box = document.getElementById("link-box");
   const field = document.getElementById("link");
   const expiry = document.getElementById("link-expiry");
