@@ -1,8 +1,8 @@
-"""PNG files: bytes in, facts out. Pure: no I/O, no network, no database; the only package that decodes pictures.
+"""PNG files: bytes in, facts out. No network, no database, no files; the only package that decodes pictures.
 
-`inspect` checks a file strictly and returns its facts; `service.png.pixels` gives arrays to models. A file is refused with
-`TooLarge`, `TooManyPixels`, or `BadImage`, whose `reason` is one of these stable words and whose `offset` is that of the chunk at
-fault:
+`inspect` checks a file strictly and returns its facts, large ones with the help of a child process; `service.png.pixels` gives arrays
+to models. A file is refused with `TooLarge`, `TooManyPixels`, or `BadImage`, whose `reason` is one of these stable words and whose
+`offset` is that of the chunk at fault:
 
     empty            no bytes at all
     not_png          no PNG signature; the detail says what the file looks like
@@ -25,6 +25,7 @@ fault:
     iend             IEND is not empty
     trailing_data    bytes after IEND
     decode           the structure is sound but the pixels cannot be decoded
+    too_complex      decoding took more memory or time than a picture of that size is given
 """
 
 from service.png.facts import PngFacts, inspect

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.png.decoding import decode_image
-from service.png.inflate import check_pixel_data
+from service.png.isolation import thumbnail_by_child
 from service.png.limits import DEFAULT_LIMITS, PngLimits
 from service.png.metadata import read_metadata
-from service.png.structure import scan
+from service.png.structure import Layout, scan
 from service.png.thumbnail import Thumbnail, is_own_thumbnail, make_thumbnail, own_thumbnail
 
 
@@ -40,12 +39,11 @@ class PngFacts:
 def inspect(data: bytes | memoryview, limits: PngLimits = DEFAULT_LIMITS) -> PngFacts:
     """Check a PNG strictly, decode it whole, and return its facts with a thumbnail.
 
-    Limits are applied before anything is decoded. Raises BadImage (reasons in `service.png`), TooLarge or TooManyPixels, and
-    nothing else, whatever the bytes.
+    Limits are applied before anything is decoded, and pictures of more than `limits.max_pixels_in_process` are decoded in a child
+    process. Raises BadImage (reasons in `service.png`), TooLarge or TooManyPixels, whatever the bytes; and Unavailable only where the
+    system refuses a child process.
     """
     layout = scan(data, limits)
-    check_pixel_data(layout)
-    image = decode_image(layout)
     png, exif, taken_at = read_metadata(layout, limits.max_text_bytes)
     header = layout.header
     return PngFacts(
@@ -61,5 +59,13 @@ def inspect(data: bytes | memoryview, limits: PngLimits = DEFAULT_LIMITS) -> Png
         png=png,
         exif=exif,
         taken_at=taken_at,
-        thumbnail=own_thumbnail(layout) if is_own_thumbnail(layout) else make_thumbnail(image, exif.get("orientation", 1)),
+        thumbnail=_thumbnail(layout, exif.get("orientation", 1), limits),
     )
+
+
+def _thumbnail(layout: Layout, orientation: int, limits: PngLimits) -> Thumbnail:
+    if is_own_thumbnail(layout, orientation):
+        return own_thumbnail(layout)
+    if layout.header.width * layout.header.height > limits.max_pixels_in_process:
+        return thumbnail_by_child(layout, orientation)
+    return make_thumbnail(layout, orientation)

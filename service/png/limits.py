@@ -19,6 +19,8 @@ class PngLimits:
     """Everything but pixels and palette (text, profiles, EXIF), except the further frames of an animation."""
     max_text_bytes: int = 16 * 1024
     """UTF-8 bytes of text chunks that are kept as facts; longer text is cut, not refused."""
+    max_pixels_in_process: int = 4_000_000
+    """Larger pictures are decoded in a limited child process: they take some 0.1 s longer, but no memory of this one."""
 
 
 DEFAULT_LIMITS = PngLimits()

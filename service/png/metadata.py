@@ -1,6 +1,7 @@
 """What the ancillary chunks of a PNG say, as JSON-safe facts.
 
-Ancillary chunks are hints: one that is damaged inside (its checksum already passed) is left out, never a reason to refuse.
+Ancillary chunks are hints: one that is damaged inside (its checksum already passed), misplaced or repeated is left out, never a
+reason to refuse.
 """
 
 import struct
@@ -16,6 +17,7 @@ from service.png.text import clean, cut
 _INTENTS = ("perceptual", "relative colorimetric", "saturation", "absolute colorimetric")
 _PRIVATE_KEYWORDS = ("XML:com.adobe.xmp", "Raw profile type ")
 """Text chunks that carry XMP, EXIF or IPTC blocks: binary in disguise, and where editors put the GPS position."""
+_BEFORE_PIXELS = {b"acTL", b"gAMA", b"sRGB", b"iCCP", b"pHYs"}
 _KEYWORD_BYTES = 79
 
 
@@ -36,8 +38,8 @@ def read_metadata(layout: Layout, max_text_bytes: int) -> tuple[dict[str, Any], 
             text.add(kind, bytes(layout.body(chunk)))
         elif kind not in seen:
             seen.add(kind)
-            if kind == b"acTL" and chunk.offset > layout.idat[0].offset:
-                # An animation must be announced before the pixels; viewers show such a file as a still picture.
+            if kind in _BEFORE_PIXELS and chunk.offset > layout.idat[0].offset:
+                # Viewers take no notice of it there: they show an animation announced too late as a still picture.
                 continue
             if kind == b"eXIf":
                 exif, taken_at = read_exif(bytes(layout.body(chunk)))

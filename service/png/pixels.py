@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.png.decoding import Samples, decode_array
-from service.png.inflate import check_pixel_data
+from service.png.arrays import Samples, decode_array
 from service.png.limits import DEFAULT_LIMITS, PngLimits
 from service.png.structure import SIGNATURE, scan
 
@@ -28,29 +27,19 @@ _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 def decode_stored(data: bytes | memoryview) -> Samples:
     """Return the pixels of a picture that was checked when it was kept, whatever the limits are now; as `decode` does."""
-    return decode(data, max_pixels=2**62)
+    return decode(data, PngLimits(max_bytes=len(data), max_pixels=2**62))
 
 
-def decode(data: bytes | memoryview, *, max_pixels: int = DEFAULT_LIMITS.max_pixels) -> Samples:
+def decode(data: bytes | memoryview, limits: PngLimits = DEFAULT_LIMITS) -> Samples:
     """Return the pixels as an array (height, width, channels), channels being gray, gray + alpha, RGB or RGBA.
 
     Palettes are resolved and tRNS becomes alpha. Samples are uint8, or uint16 for 16-bit grayscale (0-65535, also with tRNS);
     16-bit RGB, RGBA and gray + alpha come as uint8, their high byte. The pixels lie as stored: EXIF orientation is not applied.
 
-    The chunks and their checksums are checked, but missing rows may go unnoticed: for stored pictures, which have all passed
-    `inspect`; `decode_checked` is for others. Raises BadImage or TooManyPixels. The array may be read-only.
+    The file is checked as strictly as by `inspect`, but always decoded in this process. Raises BadImage, TooLarge or
+    TooManyPixels. The array may be read-only.
     """
-    return decode_array(scan(data, PngLimits(max_bytes=len(data), max_pixels=max_pixels)))
-
-
-def decode_checked(data: bytes | memoryview, limits: PngLimits) -> Samples:
-    """Return the pixels as `decode` does, of a picture that nobody has inspected: missing rows are found too.
-
-    Raises BadImage, TooLarge or TooManyPixels.
-    """
-    layout = scan(data, limits)
-    check_pixel_data(layout)
-    return decode_array(layout)
+    return decode_array(scan(data, limits))
 
 
 def resize(array: npt.NDArray[Real], height: int, width: int, resample: Resample) -> npt.NDArray[Real]:

@@ -100,7 +100,7 @@ def scan(data: bytes | memoryview, limits: PngLimits) -> Layout:
         kind = chunk.kind
         count += 1
         if count > limits.max_chunks:
-            raise BadImage("chunk_count", f"The file has more than {limits.max_chunks:,} chunks.", offset=position)
+            _refuse("chunk_count", chunk, f"is one more than the limit of {limits.max_chunks:,} chunks")
         position = chunk.stop + 4
         if kind == b"IDAT":
             if pixels_ended:
@@ -133,10 +133,10 @@ def scan(data: bytes | memoryview, limits: PngLimits) -> Layout:
             ancillary.append(chunk)
 
     if position != size:
-        surplus = f"{size - position:,} bytes follow the IEND chunk, which must be the last."
+        surplus = f"{size - position:,} bytes follow the IEND chunk, which must be the last; they begin at byte {position}."
         raise BadImage("trailing_data", surplus, offset=position)
     if header.color_type == PALETTE and palette is None:
-        raise BadImage("plte", "The picture uses palette colours but has no PLTE chunk.", offset=idat[0].offset)
+        _refuse("plte", idat[0], "holds palette colours, but no PLTE chunk comes before it")
     return Layout(view, header, palette, transparency, idat, ancillary)
 
 
@@ -156,7 +156,7 @@ def _read_header(view: memoryview, limits: PngLimits) -> Header:
     if len(view) - offset >= 8:
         length, kind = _chunk_head(view, offset)
         if kind != b"IHDR":
-            raise BadImage("chunk_order", "The first chunk is not IHDR.", offset=offset)
+            raise BadImage("chunk_order", f"The chunk at byte {offset} is not IHDR, which must be the first.", offset=offset)
         if length != _IHDR_LENGTH:
             raise BadImage("ihdr", f"The IHDR chunk at byte {offset} has {length} bytes instead of 13.", offset=offset)
     chunk = _read_chunk(view, offset)
@@ -177,7 +177,9 @@ def _read_header(view: memoryview, limits: PngLimits) -> Header:
 def _read_chunk(view: memoryview, offset: int) -> Chunk:
     rest = len(view) - offset
     if rest < _CHUNK_OVERHEAD:
-        missing = "where a chunk should begin: there is no IEND" if rest == 0 else f"{rest} bytes into a chunk"
+        missing = (
+            "where a chunk should begin: there is no IEND" if rest == 0 else f"inside the chunk that begins at byte {offset}"
+        )
         raise BadImage("truncated", f"The file ends at byte {len(view)}, {missing}.", offset=offset)
     length, kind = _chunk_head(view, offset)
     if not kind.isalpha() or kind[2] & 0x20:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from PIL import Image, WebPImagePlugin
 
+from service.png.decoding import decode_image
 from service.png.structure import Layout
 
 MAX_BYTES = 16 * 1024
 """What the thumbnail table accepts."""
 ORIGINAL_SIDE = 64
 LONGEST_SIDE = 128
+MEDIA_TYPE_WEBP = "image/webp"
 RECIPE_ORIGINAL = "original"
 RECIPE_WEBP = "webp-128-v1"
 """Changes whenever the same picture would give other thumbnail bytes, so that old thumbnails can be found and made again."""
@@ -39,18 +41,25 @@ class Thumbnail:
     recipe: str
 
 
-def is_own_thumbnail(layout: Layout) -> bool:
+def is_own_thumbnail(layout: Layout, orientation: int) -> bool:
+    """Tell whether the file is so small, and upright, that it is its own thumbnail; `orientation` is EXIF's."""
     header = layout.header
-    return header.width <= ORIGINAL_SIDE and header.height <= ORIGINAL_SIDE and len(layout.data) <= MAX_BYTES
+    small = header.width <= ORIGINAL_SIDE and header.height <= ORIGINAL_SIDE and len(layout.data) <= MAX_BYTES
+    return small and orientation not in _UPRIGHT
 
 
 def own_thumbnail(layout: Layout) -> Thumbnail:
-    """Return the file itself, bit for bit."""
+    """Decode the picture whole, and return the file itself, bit for bit. Raises BadImage as `decode_image`."""
+    decode_image(layout)
     return Thumbnail("image/png", layout.header.width, layout.header.height, bytes(layout.data), RECIPE_ORIGINAL)
 
 
-def make_thumbnail(image: Image.Image, orientation: int) -> Thumbnail:
-    """Shrink an image of mode L, LA, RGB or RGBA to WebP: longest side at most 128 px, never enlarged, upright, alpha kept."""
+def make_thumbnail(layout: Layout, orientation: int) -> Thumbnail:
+    """Decode the picture whole and shrink it to WebP: longest side at most 128 px, never enlarged, upright, alpha kept.
+
+    `orientation` is EXIF's. Raises BadImage as `decode_image`.
+    """
+    image = decode_image(layout)
     longest = LONGEST_SIDE
     while True:
         small = _shrink(image, longest)
@@ -60,7 +69,7 @@ def make_thumbnail(image: Image.Image, orientation: int) -> Thumbnail:
         for quality in _QUALITIES:
             data = _encode(small, quality)
             if len(data) <= MAX_BYTES:
-                return Thumbnail("image/webp", small.width, small.height, data, RECIPE_WEBP)
+                return Thumbnail(MEDIA_TYPE_WEBP, small.width, small.height, data, RECIPE_WEBP)
         longest //= 2
 
 

@@ -45,10 +45,11 @@ def try_inspect(data: bytes) -> PngFacts | None:
     assert time.thread_time() - started < 1
     try:
         pixels = decode(data)
-    except (BadImage, TooManyPixels):
+    except (BadImage, TooLarge, TooManyPixels):
         assert facts is None
     else:
-        assert facts is None or pixels.shape == (facts.height, facts.width, facts.channels)
+        assert facts is not None
+        assert pixels.shape == (facts.height, facts.width, facts.channels)
     return facts
 
 

@@ -15,6 +15,7 @@ from service.png import PngFacts, PngLimits, inspect
 from tests.pngs import Chunk, ExifEntry, exif_block, png
 
 TEXT, SHORT, LONG, RATIONAL = 2, 3, 4, 5
+MIB = 1024 * 1024
 
 
 def facts_of(*chunks: Chunk, **changes: Any) -> PngFacts:
@@ -77,6 +78,48 @@ def test_chunks_behind_the_pixels_count() -> None:
     assert inspect(png(after=[(b"tEXt", b"Title\0late"), (b"eXIf", exif_block({0x0112: (SHORT, 1, b"\x06\0")}))])).exif == {
         "orientation": 6
     }
+
+
+def test_chunks_that_belong_before_the_pixels_do_not_count_behind_them() -> None:
+    late = [
+        (b"gAMA", struct.pack(">I", 45455)),
+        (b"sRGB", b"\0"),
+        (b"pHYs", struct.pack(">IIB", 1, 1, 1)),
+        (b"iCCP", b"P3\0\0"),
+        (b"acTL", struct.pack(">II", 2, 0)),
+    ]
+    assert inspect(png(after=late)).png == {}
+    assert set(inspect(png(before=late)).png) == {"gamma", "srgb", "pixels_per_metre", "icc_profile", "frames"}
+
+
+def test_the_first_of_repeated_chunks_counts() -> None:
+    assert facts_of(*((b"gAMA", struct.pack(">I", value)) for value in (45455, 100_000))).png == {"gamma": 0.45455}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert('1')</script><img src=x onerror=alert(1)>",
+        "abc\u202etxt.exe\u202c \u2067\u05e9\u05dc\u05d5\u05dd\u2069 \u0645\u0631\u062d\u0628\u0627",
+        "'; DROP TABLE image; --",
+        "a\r\n\tb\x1b[31m\x7f\u2028",
+        "\U0001f9d1\u200d\U0001f680 \ufeff e\u0301 \uffff",
+    ],
+)
+def test_text_is_kept_as_it_is(text: str) -> None:
+    """Who shows it has to escape it."""
+    facts = facts_of((b"iTXt", b"Title\0\0\0\0\0" + text.encode()))
+    assert facts.png == {"text": {"Title": text}}
+    assert_storable(facts)
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 4 * MIB])
+def test_long_text_is_cut_and_said_to_be(size: int) -> None:
+    facts = facts_of((b"iTXt", b"Comment\0\0\0\0\0" + "é".encode() * (size // 2)), (b"tEXt", b"Title\0lost"))
+    assert facts.png["text_truncated"] is True
+    assert len(json.dumps(facts.png, ensure_ascii=False).encode()) < 17 * 1024
+    assert set(facts.png["text"]["Comment"]) == {"é"}
+    assert_storable(facts)
 
 
 def test_text_is_cut_to_a_total_of_bytes() -> None:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from service.errors import BadImage, TooManyPixels
-from service.png import inspect
+from service.png import PngLimits, inspect
 from service.png.pixels import decode, encode_gray, resize
 from tests.pngs import COMBINATIONS, Chunk, png, samples_of
 
@@ -99,13 +99,13 @@ def test_orientation_is_not_applied() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(TooManyPixels):
-        decode(png(20, 20), max_pixels=399)
+        decode(png(20, 20), PngLimits(max_pixels=399))
     for data in (b"", b"GIF89a", png()[:-5]):
         with pytest.raises(BadImage):
             decode(data)
     with pytest.raises(BadImage) as caught:
         decode(png(300, 300, color_type=6, raw=b"\1" + bytes(20)))
-    assert caught.value.reason == "decode"
+    assert caught.value.reason == "idat_size"
 
 
 @settings(deadline=None)

@@ -175,6 +175,8 @@ def test_structural_faults(reason: str, data: bytes) -> None:
     assert error.reason == reason
     assert error.offset is not None
     assert 0 <= error.offset <= len(data)
+    # The type field of the chunk at fault lies four bytes behind it.
+    assert str(error.offset) in error.detail or str(error.offset + 4) in error.detail
 
 
 def test_filter_type_is_checked_in_every_row_of_every_pass() -> None:

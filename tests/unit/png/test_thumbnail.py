@@ -35,6 +35,15 @@ def test_small_picture_is_its_own_thumbnail(width: int, height: int) -> None:
     assert inspect(data).thumbnail == Thumbnail("image/png", width, height, data, "original")
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_small_picture_that_lies_on_its_side_is_turned(orientation: int) -> None:
+    """Few viewers know the orientation of a PNG, so the file itself would not be shown upright."""
+    chunk = (b"eXIf", exif_block({0x0112: (3, 1, struct.pack("<H", orientation))}))
+    thumbnail = inspect(png(30, 20, before=[chunk])).thumbnail
+    assert (thumbnail.recipe == "original") is (orientation == 1)
+    assert picture_of(thumbnail).size == ((20, 30) if orientation > 4 else (30, 20))
+
+
 @pytest.mark.parametrize(
     ("width", "height", "comment", "size"), [(65, 10, 0, (65, 10)), (10, 65, 0, (10, 65)), (5, 4, 17 * KIB, (5, 4))]
 )
