@@ -10,11 +10,15 @@
     │   └── ModelInput         the picture cannot be brought to the model's input
     ├── NotSignedIn, Forbidden, CsrfFailed
     ├── NotFound, Conflict
+    ├── TooSlow            the client takes too long to send what it announced
+    ├── UploadIncomplete   a direct upload is to be completed before its bytes are there
     ├── UploadInterrupted  the sweep or a delete overtook an upload; the same request may succeed
     └── Unavailable        a part that we depend on is at fault; the same request may succeed later
-        ├── StorageUnavailable, StorageBusy, StorageMisconfigured, StorageTimeout, StorageFull, TempFull, ObjectLost, ObjectCorrupt
-        ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout
-        └── ModelUnavailable, ModelOutputInvalid
+        ├── StorageUnavailable, StorageBusy, StorageTimeout, StorageFull, StorageAuth, StorageClockSkew, StorageMisconfigured
+        ├── ObjectLost, ObjectCorrupt
+        ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout, DatabaseFull
+        ├── ModelUnavailable, ModelOutputInvalid
+        └── Busy, TempFull     too much at once, no room for an upload on its way
 
 Use cases raise these; one handler in `service.web` renders them as problem+json (RFC 9457) or as a page, and the command line
 prints `detail`. Nothing else builds an error body. A detail names the field, the limit and the way out, never an internal.
@@ -124,6 +128,21 @@ class IdempotencyKeyReused(Invalid):
     title = "The key was used for another request"
 
 
+class TooSlow(PixrefError):
+    code = "too_slow"
+    status = 408
+    title = "The request came too slowly"
+    retryable = True
+    retry_after_s = 1
+
+
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+    title = "The bytes have not arrived"
+    retryable = True
+    retry_after_s = 1
+
+
 class UploadInterrupted(Conflict):
     code = "upload_interrupted"
     status = 503
@@ -140,6 +159,11 @@ class Unavailable(PixrefError):
     retry_after_s: ClassVar[int | None] = 2
 
 
+class Busy(Unavailable):
+    code = "busy"
+    title = "Too many uploads at once"
+
+
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
     title = "The picture store cannot be reached"
@@ -153,6 +177,20 @@ class StorageBusy(Unavailable):
 class StorageMisconfigured(Unavailable):
     code = "storage_misconfigured"
     title = "The picture store refuses this service"
+    retryable = False
+    retry_after_s = None
+
+
+class StorageAuth(Unavailable):
+    code = "storage_auth"
+    title = "The picture store does not accept this service's key"
+    retryable = False
+    retry_after_s = None
+
+
+class StorageClockSkew(Unavailable):
+    code = "storage_clock_skew"
+    title = "The clocks of this service and the picture store differ"
     retryable = False
     retry_after_s = None
 
@@ -206,6 +244,14 @@ class DatabaseBusy(Unavailable):
 class DatabaseTimeout(Unavailable):
     code = "database_timeout"
     title = "The database did not answer in time"
+
+
+class DatabaseFull(Unavailable):
+    code = "database_full"
+    status = 507
+    title = "The database's disk is full"
+    retryable = False
+    retry_after_s = None
 
 
 class ModelOutputInvalid(Unavailable):

@@ -138,6 +138,18 @@ class PresignedURL:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PresignedPost:
+    """A form (multipart/form-data) that puts one object without a key until `expires_at` (aware, UTC).
+
+    It goes to `url` with `fields`, in any order, and after them the bytes as a part named `file`. Whoever holds it can write: never log it.
+    """
+
+    url: str
+    fields: dict[str, str] = field(repr=False)
+    expires_at: datetime
+
+
 class ObjectStore(Protocol):
     """One bucket: moves bytes by key. Thread-safe, and safe to carry over a fork.
 
@@ -208,4 +220,14 @@ class ObjectStore(Protocol):
         The link lives longer than `lifetime_s` and at most twice as long: within a window of `lifetime_s` seconds the
         same link comes back, so that browsers can cache what it leads to. `lifetime_s` is 1 to 302,400 (3.5 days).
         The answer to it has `media_type`, and `filename` as the name to save under.
+        """
+
+    def presign_post(
+        self, key: str, *, now: datetime, lifetime_s: int, size: int, sha256: str, media_type: str = "image/png"
+    ) -> PresignedPost:
+        """Sign a form by which others put exactly this object, without asking the server: this key, type and length (in bytes).
+
+        The server also refuses bytes that do not have the digest `sha256` (hex), as far as it knows the field for that; MinIO and Versity do.
+        Unlike `put_object`, the form may be sent again, and replaces the object, until it expires `lifetime_s` seconds from `now`; a body
+        that is on its way then may still arrive.
         """

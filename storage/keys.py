@@ -10,6 +10,7 @@ from uuid import uuid4
 
 IMAGES = "images/"
 MODELS = "models/"
+UPLOADS = "uploads/"
 PROBE = "probe/"
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -28,6 +29,14 @@ def new_image_key(sha256: str) -> str:
 def new_model_key(sha256: str, suffix: Literal[".keras", ".tflite"]) -> str:
     """Make a fresh key for a model file with this digest (64 lower-case hex digits; otherwise ValueError)."""
     return f"{MODELS}{_checked(sha256)}/{uuid4()}{suffix}"
+
+
+def new_staging_key(sha256: str) -> str:
+    """Make a fresh key for bytes that a client puts itself, and that are no picture yet (64 lower-case hex digits; otherwise ValueError).
+
+    The only keys that may be written more than once: a form can be sent again until it expires.
+    """
+    return f"{UPLOADS}{_checked(sha256)[:2]}/{sha256}/{uuid4()}"
 
 
 def new_probe_key() -> str:

@@ -7,12 +7,13 @@ the client's own classes.
 """
 
 import os
+from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256 as new_sha256
 from io import SEEK_END, BytesIO
 from itertools import islice
@@ -33,6 +34,7 @@ from storage.base import (
     ObjectStream,
     ObjectTooLarge,
     ObjectUpload,
+    PresignedPost,
     PresignedURL,
     StoreDenied,
     StoreError,
@@ -227,6 +229,18 @@ class MinioStore:
             disposition=content_disposition(filename, inline=inline),
         )
         return PresignedURL(url, signed_at + valid_for)
+
+    def presign_post(
+        self, key: str, *, now: datetime, lifetime_s: int, size: int, sha256: str, media_type: str = "image/png"
+    ) -> PresignedPost:
+        expires_at = now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
+        fields = {
+            "Content-Type": media_type,
+            _META_SHA256: sha256,
+            "x-amz-checksum-sha256": b64encode(bytes.fromhex(sha256)).decode(),
+        }
+        url, signed = self._link_signer.presign_post(key, signed_at=now, expires_at=expires_at, size=size, fields=fields)
+        return PresignedPost(url, signed, expires_at)
 
     def _connected(self) -> _Connection:
         connection = self._connection

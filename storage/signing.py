@@ -1,15 +1,19 @@
-"""AWS Signature Version 4 for the two requests that we sign ourselves. Pure: no network, no clock.
+"""AWS Signature Version 4 for the three requests that we sign ourselves. Pure: no network, no clock.
 
 Links (`presign_get`): a gallery page asks for a hundred at once, and the vendor's client derives the day's signing key
 anew for each; kept for the day, a link costs a quarter.
 Writes (`sign_put`): the vendor's client can neither send `If-None-Match` nor take a known digest; it reads the whole body
 into memory and hashes it again.
+Forms (`presign_post`): the vendor's client signs them for the endpoint that it talks to, not for the one that browsers reach,
+and at a time of its own.
 
-Both give byte for byte what the vendor's signer gives, which the tests compare.
+All give byte for byte what the vendor's signer gives, which the tests compare.
 """
 
+import base64
 import hashlib
 import hmac
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -78,6 +82,29 @@ class Signer:
         signature = self._signature(f"PUT\n{self._path(key)}\n\n{lines}\n\n{listed}\n{sha256}", timestamp, scope)
         credential = f"Credential={self._access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
         return {**signed, "authorization": f"{_ALGORITHM} {credential}"}
+
+    def presign_post(
+        self, key: str, *, signed_at: datetime, expires_at: datetime, size: int, fields: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """Sign a form that puts one object of exactly `size` bytes until `expires_at` (both times aware); return its URL and its fields.
+
+        The form has exactly these `fields`, besides the key and the signature's own, and its last part is the `file`.
+        """
+        timestamp, scope = self._timestamp_and_scope(signed_at)
+        exact = {"key": key, **fields}
+        signing = {"x-amz-algorithm": _ALGORITHM, "x-amz-credential": f"{self._access_key}/{scope}", "x-amz-date": timestamp}
+        policy = {
+            "expiration": expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "conditions": [
+                ["eq", "$bucket", self._bucket],
+                *(["eq", f"${name}", value] for name, value in exact.items()),
+                ["content-length-range", size, size],
+                *(["eq", f"${name}", value] for name, value in signing.items()),
+            ],
+        }
+        encoded = base64.b64encode(json.dumps(policy).encode()).decode()
+        signature = hmac.new(self._key_of_day(timestamp[:8]), encoded.encode(), hashlib.sha256).hexdigest()
+        return f"{self._origin}/{self._bucket}", {**exact, **signing, "policy": encoded, "x-amz-signature": signature}
 
     def _path(self, key: str) -> str:
         return f"/{self._bucket}/{quote(key, safe='/')}"

@@ -196,6 +196,9 @@ class StepStore:
     def presign_get(self, key: str, **options: Any) -> Any:
         return self._store.presign_get(key, **options)
 
+    def presign_post(self, key: str, **options: Any) -> Any:
+        return self._store.presign_post(key, **options)
+
 
 def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
     """Return a hook for `StepStore` that raises at one step."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, update
 
 from schema.queries.deletions import abandon_expired, abandon_expired_versions
+from schema.queries.direct import abandon_expired_direct_uploads
 from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
 from service.failpoints import failpoint
@@ -105,13 +106,13 @@ def sweep(sessions: Sessions, store: ObjectStore) -> Swept:
     with sessions() as session, session.begin():
         abandoned = abandon_expired_versions(session)
         forget_old(session)
-    while True:
-        with sessions() as session, session.begin():
-            taken = abandon_expired(session, limit=BATCH)
-            failpoint("sweep.abandoned")
-        abandoned += taken
-        if taken < BATCH:
-            break
+    for abandon in (abandon_expired, abandon_expired_direct_uploads):
+        taken = BATCH
+        while taken == BATCH:
+            with sessions() as session, session.begin():
+                taken = abandon(session, limit=BATCH)
+                failpoint("sweep.abandoned")
+            abandoned += taken
     failpoint("sweep.leases")
     deleted, failed = drain_outbox(sessions, store)
     failpoint("sweep.done")

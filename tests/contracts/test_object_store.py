@@ -8,6 +8,7 @@ import hashlib
 import io
 import multiprocessing
 import os
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -24,10 +25,11 @@ from storage.base import (
     ObjectStore,
     ObjectTooLarge,
     ObjectUpload,
+    PresignedPost,
     StoreDenied,
     StoreError,
 )
-from storage.keys import IMAGES, new_image_key
+from storage.keys import IMAGES, new_image_key, new_staging_key
 from storage.minio_store import MinioStore
 from tests.servers import S3Server
 
@@ -303,6 +305,92 @@ def test_a_link_dies_with_its_object(store: MinioStore) -> None:
     store.delete_object(key)
 
     assert fetch(link).status == 404
+
+
+def form_for(store: ObjectStore, data: bytes, *, now: datetime | None = None) -> PresignedPost:
+    now = now or datetime.now(UTC)
+    return store.presign_post(new_staging_key(sha256(data)), now=now, lifetime_s=60, size=len(data), sha256=sha256(data))
+
+
+def post(form: PresignedPost, data: bytes, *, without: str = "", **changed: str) -> int:
+    """Send a form as a browser does, with fields left out or changed; return the status."""
+    fields = {name: value for name, value in form.fields.items() if name != without} | changed
+    body = {**fields, "file": ("digit.png", data, "application/octet-stream")}
+    return urllib3.request("POST", form.url, fields=body, retries=False, timeout=5.0).status
+
+
+@pytest.mark.parametrize("size", [1, 300, 6 * MIB])
+def test_a_form_puts_its_object(store: MinioStore, size: int) -> None:
+    data = os.urandom(size)
+    form = form_for(store, data)
+
+    assert post(form, data) == 204
+
+    key = form.fields["key"]
+    assert store.get_object(key) == data
+    info = store.stat_object(key)
+    assert info is not None
+    assert (info.size, info.sha256) == (size, sha256(data))
+
+
+def test_a_form_may_be_sent_again_until_it_expires(store: MinioStore) -> None:
+    form = form_for(store, b"picture")
+
+    assert post(form, b"picture") == post(form, b"picture") == 204
+    store.delete_object(form.fields["key"])
+    assert post(form, b"picture") == 204
+
+
+def test_a_form_puts_nothing_else(store: MinioStore) -> None:
+    now = datetime.now(UTC)
+    form, other = form_for(store, b"picture"), form_for(store, b"another")
+    past = form_for(store, b"picture", now=now - timedelta(minutes=2))
+    digest = hashlib.sha256(b"pictura").digest()
+
+    assert past.expires_at < now
+    refused = {
+        "another key": post(form, b"picture", key=other.fields["key"]),
+        "a key that takes the file's name": post(form, b"picture", key="images/${filename}"),
+        "another type": post(form, b"picture", **{"Content-Type": "text/html"}),
+        "no type": post(form, b"picture", without="Content-Type"),
+        "too long": post(form, b"pictures"),
+        "far too long": post(form, bytes(3 * MIB)),
+        "too short": post(form, b"pictur"),
+        "nothing": post(form, b""),
+        "other bytes": post(form, b"pictura"),
+        "another digest": post(form, b"pictura", **{"x-amz-checksum-sha256": b64encode(digest).decode()}),
+        "no digest": post(form, b"pictura", without="x-amz-checksum-sha256"),
+        "another note of the digest": post(form, b"picture", **{"x-amz-meta-sha256": sha256(b"pictura")}),
+        "a field of its own": post(form, b"picture", **{"x-amz-meta-more": "x"}),
+        "a redirection": post(form, b"picture", success_action_redirect="http://127.0.0.1:1/"),
+        "expired": post(past, b"picture"),
+        "a longer life": post(past, b"picture", **{name: form.fields[name] for name in ("policy", "x-amz-date")}),
+        "another signature": post(form, b"picture", **{"x-amz-signature": other.fields["x-amz-signature"]}),
+        "no signature": post(form, b"picture", without="x-amz-signature"),
+        "no policy": post(form, b"picture", without="policy"),
+    }
+
+    assert {why: status for why, status in refused.items() if not 400 <= status < 500} == {}
+    assert list(store.list_objects()) == []
+    assert post(form, b"picture") == 204
+
+
+def test_forms_are_signed_for_the_public_name(server: S3Server) -> None:
+    bucket = server.new_bucket()
+    public = server.endpoint.replace("127.0.0.1", "localhost")
+    store = MinioStore(
+        server.endpoint, public_endpoint_url=public, bucket=bucket, access_key=server.access_key, secret_key=server.secret_key
+    )
+    now = datetime.now(UTC)
+
+    form = form_for(store, b"picture", now=now)
+
+    assert form.url == f"{public}/{bucket}"
+    assert form.expires_at == now.replace(microsecond=0) + timedelta(seconds=60)
+    assert post(form, b"picture") == 204
+    assert store.get_object(form.fields["key"]) == b"picture"
+    assert "Signature" not in repr(form)
+    assert "signature" not in repr(form)
 
 
 def test_a_missing_bucket_is_never_an_absent_object(server: S3Server) -> None:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.keys import IMAGES, MODELS, PROBE, new_image_key, new_model_key, new_probe_key, sha256_of_key
+from storage.keys import (
+    IMAGES,
+    MODELS,
+    PROBE,
+    UPLOADS,
+    new_image_key,
+    new_model_key,
+    new_probe_key,
+    new_staging_key,
+    sha256_of_key,
+)
 
 DIGEST = "0123456789abcdef" * 4
 UUID = "9f1c1f0e-3a59-4f0a-9b6e-0d1c2b3a4f5e"
@@ -24,9 +34,20 @@ def test_the_digest_comes_back_from_the_key(sha256: str) -> None:
 
 
 def test_keys_are_never_the_same_twice() -> None:
-    keys = {key for _ in range(100) for key in (new_image_key(DIGEST), new_model_key(DIGEST, ".keras"), new_probe_key())}
+    keys = {
+        key
+        for _ in range(100)
+        for key in (new_image_key(DIGEST), new_model_key(DIGEST, ".keras"), new_staging_key(DIGEST), new_probe_key())
+    }
 
-    assert len(keys) == 300
+    assert len(keys) == 400
+
+
+def test_what_clients_put_lies_apart_and_vouches_for_nothing() -> None:
+    key = new_staging_key(DIGEST)
+
+    assert key.startswith(f"{UPLOADS}{DIGEST[:2]}/{DIGEST}/")
+    assert sha256_of_key(key) is None
 
 
 @pytest.mark.parametrize("sha256", ["", "abc", DIGEST.upper(), DIGEST[:-1] + "g", DIGEST + "0", DIGEST + "\n"])
@@ -35,6 +56,8 @@ def test_what_is_no_digest_makes_no_key(sha256: str) -> None:
         new_image_key(sha256)
     with pytest.raises(ValueError, match="not a SHA-256"):
         new_model_key(sha256, ".keras")
+    with pytest.raises(ValueError, match="not a SHA-256"):
+        new_staging_key(sha256)
 
 
 @pytest.mark.parametrize(

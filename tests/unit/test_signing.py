@@ -1,8 +1,10 @@
 """Our signatures are the vendor's, byte for byte; links keep their window; file names cannot break a header."""
 
 import hashlib
+import json
 import re
 import string
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -11,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from minio import Minio
 from minio.credentials.credentials import Credentials
+from minio.datatypes import PostPolicy
 from minio.signer import sign_v4_s3
 
 from storage.signing import Signer, content_disposition, signing_window, split_endpoint
@@ -216,3 +219,40 @@ def test_a_link_names_no_secret() -> None:
 
     assert query["X-Amz-Credential"][0].startswith(f"{ACCESS_KEY}/")
     assert not any(SECRET_KEY in value for values in query.values() for value in values)
+
+
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the vendor's
+@given(
+    endpoint=endpoints,
+    region=regions,
+    key=keys,
+    lifetime=st.timedeltas(timedelta(seconds=1), timedelta(days=7)),
+    size=st.integers(0, 2**40),
+    fields=st.dictionaries(st.sampled_from(["Content-Type", "x-amz-meta-sha256", "x-amz-checksum-sha256"]), header_text),
+)
+def test_forms_are_identical_to_the_vendors(
+    endpoint: str, region: str, key: str, lifetime: timedelta, size: int, fields: dict[str, str]
+) -> None:
+    signer, _ = signer_and_client(endpoint, region)
+    expires_at = datetime.now(UTC) + lifetime
+    policy = PostPolicy("pictures", expires_at)
+    for name, value in {"key": key, **fields}.items():
+        policy.add_equals_condition(name, value)
+    policy.add_content_length_range_condition(size, size)
+    theirs = policy.form_data(Credentials(ACCESS_KEY, SECRET_KEY), region)
+    signed_at = datetime.strptime(theirs["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+    url, ours = signer.presign_post(key, signed_at=signed_at, expires_at=expires_at, size=size, fields=fields)
+
+    assert ours == {"key": key, **fields, **theirs}
+    assert url == signer.url("").rstrip("/")
+
+
+@given(moments)
+def test_a_form_expires_at_the_same_moment_in_every_time_zone(moment: datetime) -> None:
+    signer, _ = signer_and_client("http://127.0.0.1:9000", "us-east-1")
+
+    _, fields = signer.presign_post("a", signed_at=moment, expires_at=moment, size=1, fields={})
+
+    expiration = json.loads(b64decode(fields["policy"]))["expiration"]
+    assert timedelta() <= moment - datetime.fromisoformat(expiration) < timedelta(milliseconds=1)

@@ -37,6 +37,9 @@ EXPECTED = {
     "api.put_tags": Role.EDITOR,
     "api.presign_images": Role.VIEWER,
     "api.check_hashes": Role.VIEWER,
+    "api.begin_upload": Role.EDITOR,
+    "api.complete_upload": Role.EDITOR,
+    "api.abort_upload": Role.EDITOR,
     "api.predict_image": Role.EDITOR,
     "api.predict_file": Role.VIEWER,
     "api.list_models": Role.VIEWER,
@@ -52,7 +55,7 @@ def calls(app: Flask) -> list[tuple[str, str, str]]:
     """List (endpoint, method, path), with an id that is nobody's."""
     found = []
     for rule in rules(app):
-        path = str(rule).replace("<int:image_id>", "987654321")
+        path = str(rule).replace("<int:image_id>", "987654321").replace("<int:upload_id>", "987654321")
         assert "<" not in path, f"the test does not know how to fill {rule}"
         found += [(rule.endpoint, method, path) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
     return found

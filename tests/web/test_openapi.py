@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import urllib3
 from flask import Flask
 from pydantic import BaseModel
 from werkzeug.test import TestResponse
@@ -11,7 +12,7 @@ from werkzeug.test import TestResponse
 from service.web.api.contract import ENDPOINTS, Endpoint
 from service.web.api.shapes import Problem
 from tests.conftest import TokenClient
-from tests.factories import BIG, form_of, make_png
+from tests.factories import BIG, form_of, make_png, sha256
 
 PREFIX = "/api/v1"
 METHODS = {"get", "post", "put", "delete", "patch"}
@@ -64,7 +65,7 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
         assert any(status.startswith("2") for status in each["responses"])
         assert each["security"] == [{"bearer": []}]
         assert each["x-role"] in ("viewer", "editor", "admin")
-        assert ("requestBody" in each) == (method in ("post", "put") and not path.endswith("/restore"))
+        assert ("requestBody" in each) == (method in ("post", "put") and not path.endswith(("/restore", "/complete")))
         for status, answer in each["responses"].items():
             assert answer["description"], (path, status)
             media_types = set(answer.get("content", {}))
@@ -113,9 +114,20 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("list_trash", client.get(f"{PREFIX}/trash"))
     check("restore_image", client.post(f"{url}/restore"))
     client.delete(f"{url}?purge=true")
+    data = make_png(seed=4)
+    announced = {"sha256": sha256(data), "byte_size": len(data)}
+    upload = check("begin_upload", client.post(f"{PREFIX}/uploads", json=announced))
+    fields = {**upload["fields"], "file": ("a.png", data, "image/png")}
+    assert urllib3.request("POST", upload["url"], fields=fields).status == 204
+    check("complete_upload", client.post(upload["complete_url"]))
+    check("complete_upload", client.post(upload["complete_url"]))
+    check("begin_upload", client.post(f"{PREFIX}/uploads", json=announced))
+    unwanted = check("begin_upload", client.post(f"{PREFIX}/uploads", json={"sha256": "0" * 64, "byte_size": 1}))
+    check("abort_upload", client.delete(f"{PREFIX}/uploads/{unwanted['id']}"))
     problem = client.get(url).get_json()
     assert Problem.model_validate(problem).model_dump(exclude_none=True) == problem
     assert {each.name for each in ENDPOINTS["api"]} == {
         "upload_image", "list_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
+        "begin_upload", "complete_upload", "abort_upload",
     }, "a new endpoint has to be called here"  # fmt: skip

@@ -133,8 +133,12 @@ def endpoint(
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     form: type[BaseModel] | None = None,
+    keeps: bool = False,
 ) -> Callable[[Callable[..., Answer]], Callable[..., AnyResponse]]:
-    """Register a view with its contract. An answer is a model, or a media type for bytes; `form` means multipart with one file."""
+    """Register a view with its contract. An answer is a model, or a media type for bytes; `form` means multipart with one file.
+
+    `keeps` says that the file is kept (`service.web.access`).
+    """
     query_lists = _lists(query) if query else frozenset()
     form_lists = _lists(form) if form else frozenset()
 
@@ -150,7 +154,7 @@ def endpoint(
                 arguments["body"] = _validated(body, _json_body())
             return _respond(view(**arguments))
 
-        declared = access(role, body="picture" if form is not None else "small")(call)
+        declared = access(role, body="picture" if form is not None else "small", keeps=keeps)(call)
         blueprint.add_url_rule(path, endpoint=view.__name__, view_func=declared, methods=[method])
         ENDPOINTS.setdefault(blueprint.name, []).append(
             Endpoint(

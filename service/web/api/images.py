@@ -52,6 +52,7 @@ class DeleteQuery(Strict):
     summary="Upload a picture",
     form=UploadForm,
     answers={200: Image, 201: Image},
+    keeps=True,
 )
 def upload_image(file: FileStorage, form: UploadForm) -> Answer:
     """201 and the new picture, or 200 and the existing one, unchanged, when these bytes are here already; where its object was lost or

@@ -19,12 +19,13 @@ from service.web.files import read_file
     Role.EDITOR,
     summary="Predict a stored picture",
     body=ModelChoice,
-    answers={201: Prediction},
+    answers={201: Prediction, 200: Prediction},
 )
 def predict_image(image_id: int, body: ModelChoice) -> Answer:
-    """The result is a row with foreign keys to picture and model version; predicting again replaces it."""
-    ref = ModelRef(body.model, body.version, body.alias)
-    return Prediction.model_validate(context().models.predict_image(image_id, ref, actor=actor())), 201
+    """The result is a row with foreign keys to picture and model version; predicting again replaces it. 200 where the database takes no rows
+    at the moment: the prediction is right, and not stored."""
+    outcome = context().models.predict_image(image_id, ModelRef(body.model, body.version, body.alias), actor=actor())
+    return Prediction.model_validate(outcome), 201 if outcome.stored else 200
 
 
 @endpoint(

@@ -181,6 +181,7 @@ class Prediction(Shape):
     score: float
     scores: dict[str, float]
     latency_ms: float
+    stored: bool = Field(description="whether it is a row")
 
 
 class ModelVersionInfo(Shape):
@@ -200,3 +201,23 @@ class ModelVersionInfo(Shape):
 
 class ModelList(Shape):
     items: list[ModelVersionInfo]
+
+
+class DirectUploadBody(Strict):
+    sha256: Sha256
+    byte_size: int = Field(ge=1, le=2**63 - 1, description="of the file that will be sent, exactly")
+    name: Name | None = Field(None, description="the file's own name")
+    label: Name | None = None
+    tags: list[Name] = Field(default_factory=list)
+    split: Name | None = None
+    attributes: dict[str, Any] = Field(default_factory=dict, description="facts of your own")
+
+
+class DirectUpload(Shape):
+    """A form by which a client puts a picture's bytes into the bucket itself. Whoever has it can put these bytes: keep it secret."""
+
+    id: int
+    url: str = Field(description="post here, as multipart/form-data")
+    fields: dict[str, str] = Field(description="send all of them as they are, and after them the bytes as a part named `file`")
+    expires_at: datetime = Field(description="when the form stops working")
+    complete_url: str = Field(description="post here once the bytes are there")
