@@ -106,6 +106,8 @@ class DatabaseTrouble(Enum):
     UNAVAILABLE = "cannot be reached"
     BUSY = "has no free connection"
     TIMEOUT = "did not answer in time"
+    FULL = "has no space left"
+    READ_ONLY = "only reads"
 
 
 _STATES = {
@@ -113,7 +115,8 @@ _STATES = {
     "55P03": DatabaseTrouble.TIMEOUT,  # lock_not_available: lock_timeout
     "40P01": DatabaseTrouble.TIMEOUT,  # deadlock_detected
     "53300": DatabaseTrouble.BUSY,  # too_many_connections
-    "25006": DatabaseTrouble.UNAVAILABLE,  # read_only_sql_transaction: a standby
+    "53100": DatabaseTrouble.FULL,  # disk_full
+    "25006": DatabaseTrouble.READ_ONLY,  # read_only_sql_transaction: a standby
     "28P01": DatabaseTrouble.UNAVAILABLE,  # invalid_password
     "28000": DatabaseTrouble.UNAVAILABLE,  # invalid_authorization_specification
     "3D000": DatabaseTrouble.UNAVAILABLE,  # invalid_catalog_name: no such database

@@ -16,6 +16,7 @@ from service.web.api import routes as api_routes
 from service.web.context import EXTENSION, Context
 from service.wiring import limits_of, open_rows, open_store
 from storage.base import ObjectStore
+from storage.breaker import Breaker, GuardedStore
 
 
 class _Application(Flask):
@@ -46,11 +47,13 @@ def create_app(
     app = _Application("service.web")
     app.json = _StrictJson(app)
     sessions = sessions or open_rows(settings, name="web")
-    store = store or open_store(settings)
+    breaker = Breaker()
+    store = GuardedStore(store or open_store(settings), breaker)
     app.extensions[EXTENSION] = Context(
         settings=settings,
         sessions=sessions,
         store=store,
+        breaker=breaker,
         models=models or ModelServer(sessions, store),
         limits=limits_of(settings),
         jobs=JobQueue(settings.database_url.get_secret_value()),

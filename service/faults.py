@@ -6,11 +6,14 @@ import storage.base as store
 from schema.session import DatabaseTrouble, trouble_of
 from service.errors import (
     DatabaseBusy,
+    DatabaseFull,
     DatabaseTimeout,
     DatabaseUnavailable,
     ObjectLost,
     PixrefError,
+    StorageAuth,
     StorageBusy,
+    StorageClockSkew,
     StorageFull,
     StorageMisconfigured,
     StorageTimeout,
@@ -37,6 +40,10 @@ def translate(exc: Exception) -> PixrefError | None:
         return ObjectLost("the bytes are not in the store")
     if isinstance(exc, store.StoreBusy):
         return StorageBusy("the picture store asks for a pause: try again")
+    if isinstance(exc, store.StoreDenied):
+        return StorageAuth("the picture store does not accept this service's key: tell whoever runs it, `pixref doctor` says why")
+    if isinstance(exc, store.StoreClockSkew):
+        return StorageClockSkew("this service's clock and the picture store's differ by more than 15 minutes: set both by NTP")
     if isinstance(exc, store.StoreMisconfigured):
         return StorageMisconfigured("the picture store refuses this service: `pixref doctor` says why")
     if isinstance(exc, store.StoreError):
@@ -46,6 +53,10 @@ def translate(exc: Exception) -> PixrefError | None:
             return DatabaseBusy("the database has no free connection: try again")
         case DatabaseTrouble.TIMEOUT:
             return DatabaseTimeout("the database did not answer in time: try again")
+        case DatabaseTrouble.FULL:
+            return DatabaseFull("the database has no space left: tell whoever runs it")
+        case DatabaseTrouble.READ_ONLY:
+            return DatabaseUnavailable("the database only reads at the moment: try again")
         case DatabaseTrouble.UNAVAILABLE:
             return DatabaseUnavailable("the database cannot be reached: try again")
     return None

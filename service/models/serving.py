@@ -1,14 +1,16 @@
 """Run registered models in this process: loaded once, verified, shared by all threads."""
 
 import hashlib
+import logging
 import threading
 import time
 from dataclasses import dataclass
 
 import numpy as np
 from cachetools import TTLCache
+from sqlalchemy.exc import DBAPIError
 
-from schema.session import Sessions
+from schema.session import DatabaseTrouble, Sessions, trouble_of
 from service.accounts.actor import Actor
 from service.errors import ModelUnavailable
 from service.failpoints import failpoint
@@ -26,6 +28,8 @@ from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
 ALIAS_CACHE_S = 2
 BUILT_IN = "mnist"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
@@ -38,7 +42,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a model made of a picture. `latency_ms` is decoding, preprocessing and model, without fetching the bytes."""
+    """What a model made of a picture. `latency_ms` is decoding, preprocessing and model, without fetching the bytes; `stored`: it is a row."""
 
     image_id: int | None
     model: str
@@ -47,6 +51,7 @@ class Outcome:
     score: float
     scores: dict[str, float]
     latency_ms: float
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +119,28 @@ class ModelServer:
     def predict_bytes(self, data: bytes, ref: ModelRef, *, limits: PngLimits) -> Outcome:
         """Predict a PNG that is not stored."""
         loaded = self.get(ref)
-        return _outcome(None, loaded.artifact, loaded.score(data, limits=limits))
+        return _outcome(None, loaded.artifact, loaded.score(data, limits=limits), stored=False)
 
     def predict_image(self, image_id: int, ref: ModelRef, *, actor: Actor) -> Outcome:
-        """Predict a stored picture and commit the row. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
+        """Predict a stored picture and commit the row, unless the database takes none. Raises `NotFound`, `ObjectLost`, `ObjectCorrupt`."""
         loaded = self.get(ref)
         picture = reference(self._sessions, image_id)
         data = read_or_mark(self._sessions, self._store, picture)
         failpoint("predict.read")
         scored = loaded.score(data, limits=None)
         failpoint("predict.scored")
-        store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
+        try:
+            store_prediction(self._sessions, image_id, loaded.artifact, scored, actor=actor)
+        except DBAPIError as exc:
+            if trouble_of(exc) not in (DatabaseTrouble.FULL, DatabaseTrouble.READ_ONLY):
+                raise
+            log.warning("a prediction was not stored", extra={"image_id": image_id, "reason": str(exc).splitlines()[0]})
+            return _outcome(image_id, loaded.artifact, scored, stored=False)
         failpoint("predict.stored")
-        return _outcome(image_id, loaded.artifact, scored)
+        return _outcome(image_id, loaded.artifact, scored, stored=True)
 
 
-def _outcome(image_id: int | None, artifact: Artifact, scored: Scored) -> Outcome:
+def _outcome(image_id: int | None, artifact: Artifact, scored: Scored, *, stored: bool) -> Outcome:
     best = scored.best
     scores = [float(score) for score in scored.scores]
     return Outcome(
@@ -140,4 +151,5 @@ def _outcome(image_id: int | None, artifact: Artifact, scored: Scored) -> Outcom
         score=scored.best_score,
         scores=dict(zip(artifact.labels, scores, strict=True)),
         latency_ms=round(scored.latency_ms, 3),
+        stored=stored,
     )

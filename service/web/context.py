@@ -12,17 +12,19 @@ from service.models.serving import ModelServer
 from service.png import PngLimits
 from service.settings import Settings
 from storage.base import ObjectStore
+from storage.breaker import Breaker
 
 EXTENSION = "pixref"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The application's parts."""
+    """The application's parts. `breaker` guards `store`."""
 
     settings: Settings
     sessions: Sessions
     store: ObjectStore
+    breaker: Breaker
     models: ModelServer
     limits: PngLimits
     jobs: JobQueue

@@ -5,6 +5,8 @@ was a fifth of the request.
 """
 
 import re
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from io import BytesIO
 from typing import IO, Any
 
@@ -107,25 +109,37 @@ def _with_bodies(form: bytes, delimiter: bytes) -> bytes:
 
 
 class ClosingRequest(Request):
-    """Closes every temporary file of its form. Werkzeug forgets those of a form that breaks off, so they would stay until they are collected."""
+    """Ends what lasts as long as the request, however it ends: the temporary files of its form, and what `call_on_close` was given.
+
+    Werkzeug forgets the files of a form that breaks off, so they would stay until they are collected.
+    """
 
     form_data_parser_class = _FormParser
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._streams: list[IO[bytes]] = []
+        self._at_close = ExitStack()
+
+    def call_on_close(self, function: Callable[[], object]) -> None:
+        """Call a function when the request has been answered."""
+        self._at_close.callback(function)
 
     def _get_file_stream(self, total_content_length: int | None, *args: Any, **options: Any) -> IO[bytes]:
         if total_content_length is not None and total_content_length <= IN_MEMORY:
             return BytesIO()
         stream = super()._get_file_stream(total_content_length, *args, **options)
-        self._streams.append(stream)
+        self.call_on_close(lambda: _discard(stream))
         return stream
 
     def close(self) -> None:
         super().close()
-        for stream in self._streams:
-            stream.close()
+        self._at_close.close()
+
+
+def _discard(stream: IO[bytes]) -> None:
+    # Where the disk is full, closing tries once more to write what could not be written.
+    with suppress(OSError):
+        stream.close()
 
 
 def read_file(file: FileStorage, max_bytes: int) -> bytes:

@@ -1,6 +1,7 @@
 """Who is asking, what they may do, and what browsers are told. Everything is refused that a view does not allow (`service.web.access`)."""
 
 import threading
+from typing import cast
 
 from cachetools import TTLCache
 from flask import Flask, Request, current_app, g, request, session
@@ -12,9 +13,11 @@ from service.accounts.tokens import actor_of_token, actor_of_token_id, digest
 from service.errors import CsrfFailed, Forbidden, NotSignedIn
 from service.settings import MIB
 from service.web.access import Access, access_of
+from service.web.admission import Admission
 from service.web.context import context
 from service.web.edge import Edge, remember_account
 from service.web.files import ClosingRequest
+from service.web.pace import Pace
 
 SESSION_TOKEN = "token_id"  # noqa: S105  (a name, not a token)
 # Style sheets, scripts and the logo: the same for everybody.
@@ -46,18 +49,18 @@ class KnownActors:
         self._cache: TTLCache[str | int, Actor] = TTLCache(maxsize=1024, ttl=TOKEN_CACHE_S)
         self._lock = threading.Lock()
 
-    def by_token(self, token: str) -> Actor | None:
-        """Return who bears the token."""
+    def by_token(self, token: str, *, anew: bool = False) -> Actor | None:
+        """Return who bears the token; `anew` asks the database in any case."""
         key = digest(token)
-        with self._lock:
-            known = self._cache.get(key)
-        return known or self._remember(key, actor_of_token(context().sessions, token))
+        return self._known(key, anew) or self._remember(key, actor_of_token(context().sessions, token))
 
-    def by_session(self, token_id: int) -> Actor | None:
-        """Return who signed in with the token of this id."""
+    def by_session(self, token_id: int, *, anew: bool = False) -> Actor | None:
+        """Return who signed in with the token of this id; `anew` asks the database in any case."""
+        return self._known(token_id, anew) or self._remember(token_id, actor_of_token_id(context().sessions, token_id))
+
+    def _known(self, key: str | int, anew: bool) -> Actor | None:
         with self._lock:
-            known = self._cache.get(token_id)
-        return known or self._remember(token_id, actor_of_token_id(context().sessions, token_id))
+            return None if anew else self._cache.get(key)
 
     def _remember(self, key: str | int, actor: Actor | None) -> Actor | None:
         if actor is not None:
@@ -76,6 +79,13 @@ def _limit_body(access: Access) -> None:
         "picture": settings.max_upload_bytes + MULTIPART_OVERHEAD,
         "form": settings.max_form_bytes + MULTIPART_OVERHEAD,
     }[access.body]
+    if request.method not in SAFE_METHODS:
+        environ, pace = request.environ, _pace()
+        environ["wsgi.input"] = pace.body(environ["wsgi.input"], environ.get("REMOTE_ADDR", ""), int(environ["SERVER_PORT"]))
+
+
+def _pace() -> Pace:
+    return cast(Pace, current_app.extensions["pixref.pace"])
 
 
 def _credentials() -> tuple[str, str]:
@@ -84,21 +94,34 @@ def _credentials() -> tuple[str, str]:
     return scheme.lower(), token.strip()
 
 
-def identify() -> Actor | None:
-    """Return who asks, None for nobody. Raises `NotSignedIn` for a token that is not good."""
+def identify(*, anew: bool = False) -> Actor | None:
+    """Return who asks, None for nobody; `anew` asks the database in any case. Raises `NotSignedIn` for a token that is not good."""
     known: KnownActors = current_app.extensions["pixref.actors"]
     scheme, token = _credentials()
     if scheme:
-        found = known.by_token(token) if scheme == "bearer" else None
+        found = known.by_token(token, anew=anew) if scheme == "bearer" else None
         if found is None:
             raise NotSignedIn("the token is unknown, revoked or expired: send `Authorization: Bearer TOKEN`")
         return found
     token_id = session.get(SESSION_TOKEN)
-    return known.by_session(token_id) if isinstance(token_id, int) else None
+    return known.by_session(token_id, anew=anew) if isinstance(token_id, int) else None
+
+
+def _admit_body(access: Access) -> None:
+    """Refuse a body unread that could not be kept, or for which there is no room; the place that it gets is free again after the answer."""
+    if access.keeps:
+        context().breaker.check()
+    length, limit = request.content_length, request.max_content_length
+    if length is None or SMALL_BODY < length <= (limit or 0):
+        admission: Admission = current_app.extensions["pixref.admission"]
+        admission.enter()
+        answered = cast(ClosingRequest, request).call_on_close
+        answered(admission.leave)
+        answered(_pace().begin(request.environ["wsgi.input"]))
 
 
 def _guard() -> None:
-    """Check identity, role, body limit and CSRF, in this order, before the body of the request is read."""
+    """Check identity, role, body limit, room and CSRF, in this order, before the body of the request is read."""
     if request.endpoint is None:
         return  # no such route: the handler answers 404 or 405
     if request.endpoint in ASSETS:
@@ -109,12 +132,15 @@ def _guard() -> None:
         raise Forbidden("this address has no declared access")
     _limit_body(access)
     if access.role is not None:
-        g.actor = actor = identify()
+        # Who sends something to be kept is looked up anew, so that it is refused unread while the database is down.
+        g.actor = actor = identify(anew=access.keeps)
         if actor is None:
             raise NotSignedIn("sign in by the link that `make run` prints, or send `Authorization: Bearer TOKEN`")
         remember_account(actor.name)
         if not actor.role.allows(access.role):
             raise Forbidden(f"this needs the role {access.role}, yours is {actor.role}")
+    if access.body != "small":
+        _admit_body(access)
     if request.method not in SAFE_METHODS and not _credentials()[0]:
         # A browser sends cookies by itself, so the form must prove that it came from our page.
         try:
@@ -151,6 +177,8 @@ def install(app: Flask) -> None:
         MAX_FORM_PARTS=2_000,
     )
     app.extensions["pixref.actors"] = KnownActors()
+    app.extensions["pixref.admission"] = Admission()
+    app.extensions["pixref.pace"] = Pace()
     csrf.init_app(app)
     app.before_request(_guard)
     app.wsgi_app = Edge(app.wsgi_app, content_security_policy=content_security_policy(settings.public_endpoint))  # type: ignore[method-assign]

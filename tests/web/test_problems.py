@@ -66,8 +66,8 @@ STORE_FAULTS = [
     (base.StoreBusy, 503, "storage_busy", True),
     (base.StoreTimeout, 504, "storage_timeout", True),
     (base.StoreFull, 507, "storage_full", False),
-    (base.StoreDenied, 503, "storage_misconfigured", False),
-    (base.StoreClockSkew, 503, "storage_misconfigured", False),
+    (base.StoreDenied, 503, "storage_auth", False),
+    (base.StoreClockSkew, 503, "storage_clock_skew", False),
     (base.BucketMissing, 503, "storage_misconfigured", False),
     (base.ChecksumMismatch, 503, "storage_unavailable", True),
 ]

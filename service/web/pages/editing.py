@@ -49,7 +49,8 @@ def _chosen_model() -> ModelRef:
 def predict(image_id: int) -> Response:
     """Run a model version on the picture and keep the result."""
     outcome = context().models.predict_image(image_id, _chosen_model(), actor=actor())
-    return _back(image_id, f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %).")
+    seen = f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %)."
+    return _back(image_id, seen if outcome.stored else f"{seen} It was not kept: the database takes no rows at the moment.")
 
 
 @pages.get("/images/<int:image_id>/delete")

@@ -87,7 +87,7 @@ def show_form() -> str:
 
 
 @pages.post("/upload")
-@access(Role.EDITOR, body="form")
+@access(Role.EDITOR, body="form", keeps=True)
 def send_files() -> tuple[str, int]:
     """Keep the files of the plain form and show what became of each."""
     form = request.form
