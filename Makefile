@@ -9,7 +9,7 @@ JOBS ?= 2
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench env requirements clean
+.PHONY: faults help run test lint format bench env requirements clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -23,6 +23,12 @@ run: $(VENV)/.runtime ## Start everything on this machine and print a sign-in li
 test: $(VENV)/.dev ## Run the tests on real servers; T=path runs one path in one process
 	@$(BIN)/python -m service.embedded.minio "$(MINIO_BIN)" > /dev/null
 	@$(BIN)/pytest $(if $(T),$(T),-n $(JOBS))
+
+N ?= 10000
+SEED ?= 1
+faults: $(VENV)/.dev ## Break things N times and look whether anything was lost; writes tests/faults/results/
+	@$(BIN)/python -m service.embedded.minio "$(MINIO_BIN)" > /dev/null
+	@$(BIN)/python -m tests.faults --count $(N) --seed $(SEED)
 
 lint: $(VENV)/.dev ## Check style, types and imports
 	$(BIN)/ruff check .
