@@ -9,7 +9,7 @@ JOBS ?= 2
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: faults help run test lint format bench env requirements clean
+.PHONY: help run test faults lint format bench env requirements clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands

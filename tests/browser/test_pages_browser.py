@@ -148,7 +148,7 @@ def test_label_tag_predict_delete(open_page: OpenPage, keep: Keep, mnist_model: 
 
     page.get_by_role("link", name="Delete").click()
     page.get_by_role("button", name="Delete the picture").click()
-    expect(page.get_by_text(f"Picture {image_id} is deleted.")).to_be_visible()
+    expect(page.get_by_text(f"Picture {image_id} is in the trash for 7 days.")).to_be_visible()
     expect(page.get_by_text("There are no pictures yet")).to_be_visible()
 
 
