@@ -263,8 +263,7 @@ class Injector:
     def _settle(self) -> None:
         """Let the upkeep run, check everything, and write down what is true of the pictures that were in doubt."""
         found = list(dangling(self._world, self._harmed))  # first, because the upkeep may heal it
-        reconcile(self._world)
-        found += [*dangling(self._world, self._harmed), *violations(self._world, self.model)]
+        found += [*reconcile(self._world), *dangling(self._world, self._harmed), *violations(self._world, self.model)]
         self.tally.violations += [f"injection {self.tally.injections} of seed {self.tally.seed}: {text}" for text in found]
         visible = {row[0] for row in rows(self._world.sessions, "SELECT sha256 FROM pixref.image WHERE state = 'READY'")}
         for number in PICTURES:

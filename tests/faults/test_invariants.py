@@ -51,6 +51,11 @@ def leave_the_outbox(world: World) -> None:
     execute(world.sessions, "INSERT INTO pixref.object_deletion (object_key, reason) VALUES ('images/gone', 'test')")
 
 
+def doom(world: World) -> None:
+    query = "INSERT INTO pixref.object_deletion (object_key, reason, due_at) VALUES (:key, 'test', now() + interval '1 day')"
+    execute(world.sessions, query, key=key_of(world, BIG))
+
+
 def put_again_and_again(world: World) -> None:
     world.to_minio.puts[f"/{world.bucket}/{key_of(world, BIG)}".encode()] = 3
 
@@ -58,7 +63,7 @@ def put_again_and_again(world: World) -> None:
 def test_a_sound_world(sound: World) -> None:
     model = {BIG: PRESENT, SMALL: PRESENT, 5: ABSENT}
     assert [*dangling(sound, ()), *violations(sound, model)] == []
-    reconcile(sound)
+    assert reconcile(sound) == []
     assert [*dangling(sound, ()), *violations(sound, model)] == []
 
 
@@ -79,13 +84,29 @@ def test_what_was_deleted_and_is_there(sound: World) -> None:
         (leave_an_upload, "I4"),
         (forget_the_thumbnail, "I1"),
         (leave_the_outbox, "I12"),
+        (doom, "I2"),
         (put_again_and_again, "I14"),
     ],
-    ids=["object gone", "object altered", "stray", "half an upload", "no thumbnail", "outbox not emptied", "put three times"],
+    ids=[
+        "object gone",
+        "object altered",
+        "stray",
+        "half an upload",
+        "no thumbnail",
+        "outbox not emptied",
+        "outbox names it",
+        "put three times",
+    ],
 )
 def test_every_harm_is_noticed(sound: World, harm: Callable[[World], None], expected: str) -> None:
     harm(sound)
     assert expected in {text.partition(":")[0] for text in violations(sound, {})}
+
+
+def test_what_only_fsck_takes_away_is_noticed(sound: World) -> None:
+    put_a_stray(sound)
+    assert reconcile(sound) == ["I3: the sweep has left images/stray"]
+    assert list(violations(sound, {})) == []
 
 
 @pytest.mark.parametrize("number", [BIG, SMALL])

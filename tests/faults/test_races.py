@@ -191,7 +191,7 @@ def test_racing_clients_are_told_the_truth(world: World, models: ModelServer, fi
         failpoints.arm("")
         told.update((answer.asked, answer.told) for answer in answers)
         assert list(contradictions(world, answers)) == [], f"history {history}: {answers}"
-        reconcile(world)
+        assert reconcile(world) == [], f"history {history}"
         assert list(contradictions(world, answers)) == [], f"history {history}, after the upkeep: {answers}"
         assert list(violations(world, dict.fromkeys(PICTURES, IN_DOUBT))) == [], f"history {history}"
     assert {asked for asked, answer in told if answer == "ok"} >= {"upload", "delete", "predict"}

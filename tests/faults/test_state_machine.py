@@ -198,7 +198,7 @@ class Service(RuleBasedStateMachine):
         if sys.exc_info()[0] is not None:
             return  # a rule has failed: what is checked here would only hide that
         before = self._seen()
-        reconcile(self.world)
+        assert reconcile(self.world) == []
         assert self._seen() == before
         model = {number: ABSENT if ready(self.pictures, number) is None else PRESENT for number in PICTURES}
         assert list(violations(self.world, model)) == []
