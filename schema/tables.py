@@ -325,7 +325,9 @@ class IdempotencyKey(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str] = mapped_column(comment="SHA-256 of the request; another one under the same key is refused")
-    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"))
+    image_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.image.id", ondelete="SET NULL"), comment="NULL when the picture is gone: the key is not free again"
+    )
     created_at: Mapped[CreatedAt]
 
 

@@ -48,7 +48,7 @@ def recall(session: Session, request: RequestKey) -> int | None:
     """
     row = session.execute(
         select(IdempotencyKey.fingerprint, IdempotencyKey.image_id, Image.state)
-        .join(Image, Image.id == IdempotencyKey.image_id)
+        .outerjoin(Image, Image.id == IdempotencyKey.image_id)
         .where(IdempotencyKey.account_id == request.account_id, IdempotencyKey.key == request.key)
     ).one_or_none()
     if row is None:

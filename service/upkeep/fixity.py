@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -45,18 +45,26 @@ class Target:
 
 @dataclass(slots=True)
 class Verified:
-    """What a verification found. `mended`: marked as damaged, and sound; `healed`: damaged, and brought back from the row."""
+    """What a verification found, and did: how many were sound, marked or cleared, and healed from their rows.
+
+    `pictures` has the id and the health of each that is damaged, or was marked so and is sound.
+    """
 
     sound: int = 0
-    lost: int = 0
-    corrupt: int = 0
-    mended: int = 0
+    marked: int = 0
     healed: int = 0
+    pictures: list[tuple[int, Health]] = field(default_factory=list)
+
+    def count(self, health: Health) -> int:
+        """Return how many of `pictures` are in this health."""
+        return sum(found == health for _, found in self.pictures)
 
     def add(self, other: "Verified") -> None:
         """Count what another verification found too."""
-        for name in ("sound", "lost", "corrupt", "mended", "healed"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.sound += other.sound
+        self.marked += other.marked
+        self.healed += other.healed
+        self.pictures += other.pictures
 
 
 def health_of(store: ObjectStore, target: Target) -> Health:
@@ -73,21 +81,35 @@ def health_of(store: ObjectStore, target: Target) -> Health:
     return "sound" if digest.hexdigest() == target.sha256 else "corrupt"
 
 
+def settle(sessions: Sessions, store: ObjectStore, target: Target, health: Health, found: Verified) -> bool:
+    """Write down what an object is, and heal its picture from the row where that is possible; `found` counts both.
+
+    False for a picture that was deleted, or healed, since it was listed: what was read says nothing about it any more.
+    """
+    if health != (target.damage or "sound"):
+        if health == "sound":
+            changed = clear_damage(sessions, target.image_id, target.key)
+        else:
+            changed = mark_damaged(sessions, target.image_id, target.key, health)
+        failpoint("fixity.marked")
+        if not changed:
+            return False
+        found.marked += 1
+    if health != "sound":
+        found.healed += heal_from_row(sessions, store, target.image_id)
+    return True
+
+
 def verify(sessions: Sessions, store: ObjectStore, targets: Sequence[Target], *, repair: bool = True) -> Verified:
-    """Verify these objects, several at once, and write down what was found: damage, its end, and when. Raises `StoreError`."""
+    """Read these objects, several at once, and with `repair` write down what they are, and when. Raises `StoreError`."""
     found = Verified()
     with ThreadPoolExecutor(READERS, thread_name_prefix="fixity") as pool:
         for target, health in zip(targets, pool.map(lambda target: health_of(store, target), targets), strict=True):
-            if health == "sound":
-                found.sound += 1
-                if target.damage is not None and (not repair or clear_damage(sessions, target.image_id, target.key)):
-                    found.mended += 1
-            # A picture that was deleted, or healed, since it was listed is not damaged.
-            elif target.damage == health or not repair or mark_damaged(sessions, target.image_id, target.key, health):
-                found.lost += health == "lost"
-                found.corrupt += health == "corrupt"
-                failpoint("fixity.marked")
-                found.healed += repair and heal_from_row(sessions, store, target.image_id)
+            if repair and not settle(sessions, store, target, health, found):
+                continue
+            found.sound += health == "sound"
+            if health != "sound" or target.damage is not None:
+                found.pictures.append((target.image_id, health))
     if repair:
         with sessions() as session, session.begin():
             session.execute(
@@ -130,6 +152,6 @@ def verify_due(sessions: Sessions, store: ObjectStore) -> Verified:
         done = verify(sessions, store, batch)
         found.add(done)
         share -= len(batch)
-    if found.lost or found.corrupt:
-        log.error("pictures are damaged", extra=asdict(found))
+    if found.pictures:
+        log.error("pictures are damaged, or were", extra=asdict(found))
     return found

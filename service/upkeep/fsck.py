@@ -11,7 +11,7 @@ before it is believed: uploads, deletions and other checks may go on all the whi
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,9 +23,8 @@ from schema.queries.references import NamedObject, named_objects, overdue, unnam
 from schema.session import Sessions
 from schema.tables import ObjectDeletion
 from service.failpoints import failpoint
-from service.pictures.damage import clear_damage, heal_from_row, mark_damaged
 from service.pictures.fetch import references
-from service.upkeep.fixity import Target, Verified, all_targets, health_of, verify
+from service.upkeep.fixity import Health, Target, Verified, all_targets, health_of, settle, verify
 from storage.base import ObjectInfo, ObjectStore
 
 # An object may be there before its row is seen, for as long as an upload can take; nobody is as slow as this.
@@ -80,6 +79,17 @@ class Report:
         return (
             not any(each.count for each in found) and not self.leases_overdue and not self.removals_overdue and not self.refused
         )
+
+    def finding(self, health: Health) -> Finding:
+        """Return where pictures in this health are counted."""
+        return {"lost": self.lost, "corrupt": self.corrupt, "sound": self.mended}[health]
+
+    def learn(self, verified: Verified) -> None:
+        """Count what was read, and what was done about it."""
+        self.marked += verified.marked
+        self.healed += verified.healed
+        for image_id, health in verified.pictures:
+            self.finding(health).add(f"picture {image_id}")
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it, as JSON values."""
@@ -138,9 +148,11 @@ def _compare(sessions: Sessions, store: ObjectStore, report: Report, *, grace: t
     return suspects
 
 
-def _look_again(sessions: Sessions, store: ObjectStore, rows: Iterable[NamedObject], report: Report) -> list[tuple[Target, str]]:
+def _look_again(
+    sessions: Sessions, store: ObjectStore, rows: Iterable[NamedObject], report: Report
+) -> list[tuple[Target, Health]]:
     """Read what looked damaged, and return what it is; models are only reported: registering one again is up to people."""
-    confirmed: list[tuple[Target, str]] = []
+    confirmed: list[tuple[Target, Health]] = []
     for row in rows:
         if row.kind == "model":
             found = store.stat_object(row.key)
@@ -153,12 +165,8 @@ def _look_again(sessions: Sessions, store: ObjectStore, rows: Iterable[NamedObje
             continue  # deleted, or healed, in the meantime
         target = Target(row.row_id, row.key, reference.sha256, reference.byte_size, reference.damage)
         health = health_of(store, target)
-        if health != "sound":
-            finding = report.lost if health == "lost" else report.corrupt
-            finding.add(f"picture {row.row_id}")
-            confirmed.append((target, health))
-        elif target.damage is not None:
-            report.mended.add(f"picture {row.row_id}")
+        if health != "sound" or target.damage is not None:
+            report.finding(health).add(f"picture {row.row_id}")
             confirmed.append((target, health))
     failpoint("fsck.confirmed")
     return confirmed
@@ -166,17 +174,6 @@ def _look_again(sessions: Sessions, store: ObjectStore, rows: Iterable[NamedObje
 
 def _too_many(count: int, total: int) -> bool:
     return count > max(AT_LEAST, RATIO * total)
-
-
-def _mark(sessions: Sessions, store: ObjectStore, confirmed: Iterable[tuple[Target, str]], report: Report) -> None:
-    for target, health in confirmed:
-        if health == "sound":
-            report.marked += clear_damage(sessions, target.image_id, target.key)
-            continue
-        if target.damage != health:
-            report.marked += mark_damaged(sessions, target.image_id, target.key, "lost" if health == "lost" else "corrupt")
-        failpoint("fsck.marked")
-        report.healed += heal_from_row(sessions, store, target.image_id)
 
 
 def _quarantine(sessions: Sessions, keys: list[str]) -> int:
@@ -206,6 +203,7 @@ def fsck(
 ) -> Report:
     """Check rows against bucket, and with `deep` every byte. Raises `StoreError` where the store does not answer: nothing is marked then."""
     report = Report()
+    confirmed: list[tuple[Target, Health]] = []
     suspects = _compare(sessions, store, report, grace=grace)
     with sessions() as session:
         report.leases_overdue, report.removals_overdue = overdue(session)
@@ -223,8 +221,11 @@ def fsck(
         )
     else:
         confirmed = _look_again(sessions, store, [*suspects.missing, *suspects.sizes, *suspects.found_again], report)
-        if repair:
-            _mark(sessions, store, confirmed, report)
+        for target, health in confirmed if repair else ():
+            done = Verified()
+            settle(sessions, store, target, health, done)
+            report.learn(done)
+            failpoint("fsck.marked")
     if repair and astray:
         if _too_many(len(astray), report.objects) and not force:
             report.refused.append(
@@ -234,19 +235,14 @@ def fsck(
         else:
             report.quarantined = _quarantine(sessions, astray)
     if deep and not report.refused:
-        _read_all(sessions, store, report, repair=repair)
+        _read_all(sessions, store, report, {target.image_id for target, _ in confirmed}, repair=repair)
     failpoint("fsck.done")
     log.info("checked", extra={"report": report.to_json()})
     return report
 
 
-def _read_all(sessions: Sessions, store: ObjectStore, report: Report, *, repair: bool) -> None:
-    """Verify every picture. What the comparison has found already is counted once."""
-    found = Verified()
+def _read_all(sessions: Sessions, store: ObjectStore, report: Report, seen: Collection[int], *, repair: bool) -> None:
+    """Verify every picture but those that the comparison has read already."""
     for batch in all_targets(sessions):
-        found.add(verify(sessions, store, batch, repair=repair))
         report.verified += len(batch)
-    report.healed += found.healed
-    report.lost.count = max(report.lost.count, found.lost)
-    report.corrupt.count = max(report.corrupt.count, found.corrupt)
-    report.mended.count = max(report.mended.count, found.mended)
+        report.learn(verify(sessions, store, [target for target in batch if target.image_id not in seen], repair=repair))

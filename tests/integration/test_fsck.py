@@ -71,9 +71,11 @@ def test_lost_and_altered_pictures_are_marked_and_healed(
 
     looked = fsck(sessions, store)
     assert (looked.lost.count, looked.corrupt.count, looked.marked) == (1, 1, 0)
+    read = fsck(sessions, store, deep=True)
+    assert (read.lost.examples, read.corrupt.examples) == ([f"picture {lost}"], [f"picture {longer}", f"picture {altered}"])
     assert set(damages(sessions).values()) == {None}
     repaired = fsck(sessions, store, deep=True, repair=True)
-    assert (repaired.lost.count, repaired.corrupt.count) == (1, 2)
+    assert (repaired.lost.count, repaired.corrupt.count, repaired.marked) == (1, 2, 3)
     expected = {lost: "lost", longer: "corrupt", altered: "corrupt", sound: None}
     assert damages(sessions) == expected
     again = fsck(sessions, store, deep=True, repair=True)
@@ -207,7 +209,7 @@ def test_the_month_is_enough_for_everything(sessions: Sessions, store: ObjectSto
     assert verify_due(sessions, store).sound == 0
     execute(sessions, "UPDATE pixref.image SET verified_at = now() - interval '31 days' WHERE id <> :id", id=fresh)
     found = verify_due(sessions, store)
-    assert (found.sound, found.corrupt, found.lost) == (1, 1, 0)
+    assert (found.sound, found.count("corrupt"), found.count("lost")) == (1, 1, 0)
     assert damages(sessions) == {rotten: "corrupt", sound: None, fresh: None}
     assert verify_due(sessions, store).sound == 0  # all were read
 

@@ -65,12 +65,20 @@ def test_a_repeat_never_brings_back_what_was_deleted(editor_client: TokenClient,
     data = make_png()
     _, first = post(editor_client, data, "k")
     delete_image(sessions, int(str(first["id"])), keep=timedelta(days=1))
-    answer = editor_client.post(API, data=form_of(data), headers={"Idempotency-Key": "k"})
-    assert_problem(answer, 409, "conflict")
+    for gone in (False, True):
+        answer = editor_client.post(API, data=form_of(data), headers={"Idempotency-Key": "k"})
+        assert_problem(answer, 409, "conflict")
+        assert one(sessions, "SELECT count(*) FROM pixref.image") == int(not gone)
+        expire_trash(sessions)
+        sweep(sessions, store)
     assert post(editor_client, data, "another")[0] == 201
     execute(sessions, "UPDATE pixref.idempotency_key SET created_at = now() - interval '25 h'")
     sweep(sessions, store)
     assert one(sessions, "SELECT count(*) FROM pixref.idempotency_key") == 0
+
+
+def expire_trash(sessions: Sessions) -> None:
+    execute(sessions, "UPDATE pixref.object_deletion SET due_at = now()")
 
 
 def test_an_attempt_that_failed_leaves_the_key_free(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:

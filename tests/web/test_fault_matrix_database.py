@@ -1,8 +1,5 @@
 """The fault matrix: what every kind of request answers while PostgreSQL is at fault, and how soon."""
 
-import contextlib
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,40 +28,8 @@ from tests.factories import (
     make_png,
     one,
 )
+from tests.faults.proxy import Fault, Proxy
 from tests.web.test_fault_matrix import API, outcome, upload_unread
-
-
-class Tunnel:
-    """A way to a TCP server that can be cut: open connections end, new ones are refused."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                here, _ = self._listener.accept()
-                there = socket.create_connection(self._target)
-                self._sockets += [here, there]
-                for source, sink in ((here, there), (there, here)):
-                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
 
 
 @dataclass
@@ -74,7 +39,7 @@ class Rows:
     app: Flask
     client: TokenClient
     engine: Engine
-    tunnel: Tunnel
+    proxy: Proxy
     admin: Engine
     database: str
     image_id: int
@@ -120,28 +85,27 @@ def on_rows(
     waits: Mapping[str, int],
 ) -> Iterator[Rows]:
     url = make_url(settings.database_url.get_secret_value())
-    tunnel = Tunnel(url.host or "127.0.0.1", url.port or 5432)
-    engine = open_engine(url.set(port=tunnel.port, host="127.0.0.1").render_as_string(hide_password=False))
+    with Proxy(url.port or 5432) as proxy:
+        engine = open_engine(url.set(port=proxy.port, host="127.0.0.1").render_as_string(hide_password=False))
 
-    @event.listens_for(engine, "connect")
-    def shorten(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            for name, value in waits.items():
-                cursor.execute(f"SET {name} = {value}")
-        connection.commit()
+        @event.listens_for(engine, "connect")
+        def shorten(connection: Any, _record: Any) -> None:
+            with connection.cursor() as cursor:
+                for name, value in waits.items():
+                    cursor.execute(f"SET {name} = {value}")
+            connection.commit()
 
-    own = Sessions(engine)
-    image_id = add_image(sessions, store, actor, make_png(BIG, BIG))
-    models = ModelServer(own, store)
-    models.get(ModelRef())
-    app = create_app(settings, sessions=own, store=store, models=models)
-    client = TokenClient(app, app.response_class)
-    client.token = create_token(sessions, name="tester", role=Role.EDITOR)
-    assert client.get(API).status_code == 200  # from here the token is known for some seconds
-    admin = create_engine(admin_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    yield Rows(app, client, engine, tunnel, admin, database, image_id)
-    engine.dispose()
-    tunnel.cut()
+        own = Sessions(engine)
+        image_id = add_image(sessions, store, actor, make_png(BIG, BIG))
+        models = ModelServer(own, store)
+        models.get(ModelRef())
+        app = create_app(settings, sessions=own, store=store, models=models)
+        client = TokenClient(app, app.response_class)
+        client.token = create_token(sessions, name="tester", role=Role.EDITOR)
+        assert client.get(API).status_code == 200  # from here the token is known for some seconds
+        admin = create_engine(admin_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        yield Rows(app, client, engine, proxy, admin, database, image_id)
+        engine.dispose()
 
 
 def assert_answers(rows: Rows, **expected: str) -> None:
@@ -159,7 +123,7 @@ READS = {"list": "200", "detail": "200", "thumbnail": "200", "file": "302"}
 
 
 def test_postgresql_is_down(on_rows: Rows) -> None:
-    on_rows.tunnel.cut()
+    on_rows.proxy.fail(Fault("refuse"))
     assert outcome(upload_unread(on_rows.client)) == "503 database_unavailable retry"
     assert_answers(on_rows, **everything("503 database_unavailable retry"))
 

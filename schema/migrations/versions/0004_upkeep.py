@@ -65,14 +65,14 @@ def upgrade() -> None:
         sa.Column(
             "fingerprint", sa.Text(), nullable=False, comment="SHA-256 of the request; another one under the same key is refused"
         ),
-        sa.Column("image_id", sa.BigInteger(), nullable=False),
+        sa.Column("image_id", sa.BigInteger(), nullable=True, comment="NULL when the picture is gone: the key is not free again"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("char_length(key) BETWEEN 1 AND 255", name=op.f("ck_idempotency_key_key_length")),
         sa.CheckConstraint("fingerprint ~ '^[0-9a-f]{64}$'", name=op.f("ck_idempotency_key_fingerprint_hex")),
         sa.ForeignKeyConstraint(
             ["account_id"], ["pixref.account.id"], name=op.f("fk_idempotency_key_account_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["image_id"], ["pixref.image.id"], name=op.f("fk_idempotency_key_image_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["image_id"], ["pixref.image.id"], name=op.f("fk_idempotency_key_image_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("account_id", "key", name=op.f("pk_idempotency_key")),
         schema="pixref",
         comment="Which picture a client's Idempotency-Key has led to; kept for a day.",

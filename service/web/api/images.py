@@ -77,8 +77,13 @@ def upload_image(file: FileStorage, form: UploadForm) -> Answer:
         actor=actor(),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
-    image = Image.of(search.get_image(ctx.sessions, done.image_id))
-    return image, 201 if done.created else 200, {"Location": image.links.self}
+    return kept(done.image_id, created=done.created)
+
+
+def kept(image_id: int, *, created: bool) -> Answer:
+    """Return the answer to an upload: 201 and the new picture, or 200 and the existing one."""
+    image = Image.of(search.get_image(context().sessions, image_id))
+    return image, 201 if created else 200, {"Location": image.links.self}
 
 
 @endpoint(api, "GET", "/images", Role.VIEWER, summary="List pictures, newest first", query=ImageQuery, answers={200: ImagePage})

@@ -7,10 +7,11 @@ from flask import current_app, request, url_for
 
 from service.accounts.actor import Role
 from service.names import clean_attributes
-from service.pictures import direct, search, upload
+from service.pictures import direct, upload
 from service.web.admission import Admission
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
+from service.web.api.images import kept
 from service.web.api.shapes import DirectUpload, DirectUploadBody, Image
 from service.web.context import actor, context
 from service.web.files import ClosingRequest
@@ -49,7 +50,7 @@ def begin_upload(body: DirectUploadBody) -> Answer:
         now=datetime.now(UTC),
     )
     if isinstance(begun, int):
-        return _image(begun, 200)
+        return kept(begun, created=False)
     answer = DirectUpload(
         id=begun.upload_id,
         url=begun.form.url,
@@ -74,7 +75,7 @@ def complete_upload(upload_id: int) -> Answer:
     picture that can be kept: the upload is over then. For the account that began it, and for admins."""
     ctx = context()
     done = direct.complete_direct_upload(ctx.sessions, ctx.store, upload_id, limits=ctx.limits, actor=actor(), admit=_take_place)
-    return _image(done.image_id, 201 if done.created else 200)
+    return kept(done.image_id, created=done.created)
 
 
 @endpoint(api, "DELETE", "/uploads/<int:upload_id>", Role.EDITOR, summary="Abort a direct upload", answers={204: ""})
@@ -82,11 +83,6 @@ def abort_upload(upload_id: int) -> Answer:
     """What was put is removed, within an hour of the upload's beginning. A picture that it led to stays."""
     direct.abort_direct_upload(context().sessions, upload_id, actor=actor())
     return None, 204
-
-
-def _image(image_id: int, status: int) -> Answer:
-    image = Image.of(search.get_image(context().sessions, image_id))
-    return image, status, {"Location": image.links.self}
 
 
 def _take_place(byte_size: int) -> None:
