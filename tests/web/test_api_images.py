@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
@@ -47,7 +47,17 @@ VALUES = st.recursive(
 )
 
 
+def is_kept(sent: Any, got: Any) -> bool:
+    """Whether JSON came back as it was sent. PostgreSQL writes 1e17 out as digits: the same number, which Python reads as an integer."""
+    if isinstance(sent, dict) and isinstance(got, dict):
+        return sent.keys() == got.keys() and all(is_kept(value, got[key]) for key, value in sent.items())
+    if isinstance(sent, list) and isinstance(got, list):
+        return len(sent) == len(got) and all(map(is_kept, sent, got))
+    return bool(float(got) == sent if isinstance(sent, float) and isinstance(got, int) else got == sent)
+
+
 @RELAXED
+@example(name="digit.png", label=None, tags=[], split=None, attributes='{"": [1000000000000001E2, 1e3, 0.1]}')
 @given(
     name=TEXT,
     label=st.none() | TEXT,
@@ -84,7 +94,7 @@ def test_hostile_words_are_kept_or_refused(
     if label is not None and label.strip():
         assert image["label"] == " ".join(unicodedata.normalize("NFC", sendable(label)).split())
     if attributes is not None and attributes.strip():
-        assert image["attributes"] == (json.loads(sendable(attributes)) or {})
+        assert is_kept(json.loads(sendable(attributes)) or {}, image["attributes"])
     for link in (image["links"]["file"], image["links"]["file"] + "?inline=0"):
         location = editor_client.get(link).headers["Location"]
         assert urllib3.request("GET", location).status == 200
