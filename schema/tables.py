@@ -234,6 +234,8 @@ class ModelVersion(Base):
         CheckConstraint("number > 0", name="number"),
         CheckConstraint("state IN ('PENDING', 'READY', 'RETIRED')", name="state"),
         CheckConstraint(f"artifact_sha256 {SHA256} AND litert_sha256 {SHA256}", name="sha256_hex"),
+        CheckConstraint("damage IN ('lost', 'corrupt')", name="damage"),
+        CheckConstraint("(damage IS NULL) = (damaged_at IS NULL)", name="damage_has_time"),
         CheckConstraint(
             "jsonb_typeof(input_spec) = 'object' AND jsonb_typeof(preprocessing) = 'object'", name="recipes_are_objects"
         ),
@@ -252,6 +254,8 @@ class ModelVersion(Base):
     input_spec: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="height, width, channels, dtype")
     preprocessing: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="how a picture becomes the input")
     metrics: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    damage: Mapped[str | None] = mapped_column(comment="lost or corrupt: what is wrong with its files in the bucket")
+    damaged_at: Mapped[datetime | None]
     created_by: Mapped[AccountRef]
     created_at: Mapped[CreatedAt]
 
