@@ -256,6 +256,9 @@ class ModelVersion(Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     damage: Mapped[str | None] = mapped_column(comment="lost or corrupt: what is wrong with its files in the bucket")
     damaged_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="when its files were last read back and compared with their SHA-256, by fsck"
+    )
     created_by: Mapped[AccountRef]
     created_at: Mapped[CreatedAt]
 

@@ -17,7 +17,7 @@
         ├── StorageUnavailable, StorageBusy, StorageTimeout, StorageFull, StorageAuth, StorageClockSkew, StorageMisconfigured
         ├── ObjectLost, ObjectCorrupt
         ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout, DatabaseFull
-        ├── ModelUnavailable, ModelOutputInvalid
+        ├── ModelUnavailable, ModelCorrupt, ModelOutputInvalid
         └── Busy, TempFull     too much at once, no room for an upload on its way
 
 Use cases raise these; one handler in `service.web` renders them as problem+json (RFC 9457) or as a page, and the command line
@@ -265,3 +265,10 @@ class ModelOutputInvalid(Unavailable):
 class ModelUnavailable(Unavailable):
     code = "model_unavailable"
     title = "The model cannot be used"
+
+
+class ModelCorrupt(Unavailable):
+    code = "model_corrupt"
+    title = "The model's file was altered"
+    retryable = False
+    retry_after_s = None

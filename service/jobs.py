@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from schema.session import Sessions, open_engine
 from service.upkeep.fixity import verify_due
 from service.upkeep.fsck import fsck
+from service.upkeep.model_files import verify_due_versions
 from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 
@@ -32,10 +33,12 @@ def run_sweep(context: procrastinate.JobContext, timestamp: int | None = None) -
     return {"abandoned": done.abandoned, "deleted": done.deleted, "failed": done.failed}
 
 
-def run_verify(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, int]:
+def run_verify(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:
     """Read back what has not been read for a month: every hour, a share of the store."""
     parts = context.additional_context
-    return asdict(verify_due(parts["sessions"], parts["store"]))
+    pictures = verify_due(parts["sessions"], parts["store"])
+    models = verify_due_versions(parts["sessions"], parts["store"])
+    return {"pictures": asdict(pictures), "models": asdict(models)}
 
 
 def run_fsck(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The outbox: what must be removed from the bucket, in the transaction that decided so."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
@@ -36,6 +36,19 @@ def queue_objects(session: Session, keys: Iterable[str], *, reason: str) -> None
     rows = [{"object_key": key, "reason": reason} for key in keys]
     if rows:
         session.execute(insert(ObjectDeletion).values(rows).on_conflict_do_nothing())
+
+
+def announce_objects(session: Session, keys: Iterable[str], *, reason: str, delay: timedelta) -> None:
+    """Queue objects before they are written, for the case that this is not finished: `keep_objects` takes them out again."""
+    session.execute(
+        insert(ObjectDeletion).values([{"object_key": key, "reason": reason, "due_at": func.now() + delay} for key in keys])
+    )
+
+
+def keep_objects(session: Session, keys: Collection[str]) -> bool:
+    """Take announced objects out of the outbox, for good with this transaction; False when the sweep has had one of them."""
+    kept = session.scalars(delete(ObjectDeletion).where(ObjectDeletion.object_key.in_(keys)).returning(ObjectDeletion.object_key))
+    return len(kept.all()) == len(keys)
 
 
 def abandon_expired(session: Session, *, limit: int) -> int:

@@ -32,9 +32,9 @@ class NamedObject:
 _NAMED = text("""
     SELECT object_key COLLATE "C" AS key, 'image' AS kind, id, state, byte_size, damage FROM pixref.image
     UNION ALL
-    SELECT artifact_key, 'model', id, state, artifact_size, NULL FROM pixref.model_version
+    SELECT artifact_key, 'model', id, state, artifact_size, damage FROM pixref.model_version
     UNION ALL
-    SELECT litert_key, 'model', id, state, litert_size, NULL FROM pixref.model_version
+    SELECT litert_key, 'model', id, state, litert_size, damage FROM pixref.model_version
     UNION ALL
     SELECT object_key, 'direct', id, 'PENDING', NULL, NULL FROM pixref.direct_upload
     UNION ALL
@@ -69,6 +69,7 @@ def unnamed(session: Session, keys: Sequence[str]) -> list[str]:
 def overdue(session: Session) -> tuple[int, int]:
     """Count the uploads whose lease ran out, and the objects that should have gone, more than an hour ago: the sweep does not run."""
     hour_ago = func.now() - text("interval '1 hour'")
-    leases = session.scalar(select(func.count()).where(Image.state == "PENDING", Image.lease_until < hour_ago))
+    uploads = session.scalar(select(func.count()).where(Image.state == "PENDING", Image.lease_until < hour_ago))
+    direct = session.scalar(select(func.count()).where(DirectUpload.lease_until < hour_ago))
     removals = session.scalar(select(func.count()).where(ObjectDeletion.due_at < hour_ago))
-    return leases or 0, removals or 0
+    return (uploads or 0) + (direct or 0), removals or 0

@@ -15,7 +15,7 @@ _WORDS = {
     "corrupt": "pictures whose object was altered: upload the same files again",
     "mended": "pictures marked as damaged whose object is sound: --repair clears the mark",
     "astray": "objects that no row names: --repair removes them in a week",
-    "model_files": "files of models that are missing or altered: register the model again",
+    "models": "model versions whose files are missing or altered, or were: registering the same .keras file again heals one",
 }
 
 
@@ -31,7 +31,7 @@ def _write(report: Report, *, deep: bool) -> None:
         late = f"{report.leases_overdue} abandoned uploads and {report.removals_overdue} removals are more than an hour late"
         click.echo(f"{late}: is the worker running (`pixref work`)?")
     if report.marked or report.healed or report.quarantined:
-        done = f"{report.marked} pictures marked or cleared, {report.healed} healed from the database"
+        done = f"{report.marked} pictures and models marked or cleared, {report.healed} healed from the database"
         click.echo(f"{done}, {report.quarantined} objects in quarantine")
     for reason in report.refused:
         click.echo(f"refused: {reason}", err=True)

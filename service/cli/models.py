@@ -36,7 +36,17 @@ def show(as_json: bool) -> None:
         spec = item.input_spec
         labels = " ".join(item.labels[:_LABELS_SHOWN]) + (" ..." if len(item.labels) > _LABELS_SHOWN else "")
         size = f"{spec['width']}x{spec['height']}x{spec['channels']}"
-        rows.append((item.model, item.version, " ".join(item.aliases), item.state, size, f"{item.created_at:%Y-%m-%d}", labels))
+        rows.append(
+            (
+                item.model,
+                item.version,
+                " ".join(item.aliases),
+                item.damage or item.state,
+                size,
+                f"{item.created_at:%Y-%m-%d}",
+                labels,
+            )
+        )
     write_table(("model", "version", "aliases", "state", "input", "registered", "labels"), rows)
 
 

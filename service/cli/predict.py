@@ -23,7 +23,7 @@ def command(everything: bool, model: str, version: int | None, as_json: bool) ->
     """Predict stored pictures, one row each. Done is done: stop it any time and run it again."""
     settings = Settings.load()
     sessions, store = open_rows(settings, name="predict"), open_store(settings)
-    loaded = load(store, find_version(sessions, model, version=version))
+    loaded = load(sessions, store, find_version(sessions, model, version=version))
     version_id, number = loaded.artifact.version_id, loaded.artifact.number
     actor = local_actor(sessions)
     done = failed = 0

@@ -5,9 +5,9 @@ READY version gets an alias. A refused or interrupted registration changes nothi
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,15 +22,13 @@ from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVers
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, UploadInterrupted
 from service.failpoints import failpoint
+from service.models.damage import ModelFile, heal_version, model_files
 from service.models.registry import CHAMPION
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
 from service.names import clean_name
 from storage.base import ObjectStore
-from storage.keys import new_model_key
 
-KERAS_MEDIA_TYPE = "application/vnd.keras"
-LITERT_MEDIA_TYPE = "application/vnd.tflite"
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -42,9 +40,18 @@ class Vet(Protocol):
     ) -> VettedModel: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A version that is there already."""
+
+    version_id: int
+    number: int
+    damaged: bool
+
+
 def _registered(
     session: Session, name: str, sha256: str, labels: Sequence[str], preprocessing: Preprocessing | None
-) -> int | None:
+) -> _Known | None:
     """Return the READY version of `name` that is the same in all that matters: file, labels in order, and recipe where one is given."""
     names = func.array(
         select(Label.name)
@@ -55,21 +62,27 @@ def _registered(
         .scalar_subquery()
     )
     query = (
-        select(ModelVersion.number, names, ModelVersion.preprocessing)
+        select(ModelVersion.id, ModelVersion.number, ModelVersion.damage, names, ModelVersion.preprocessing)
         .join(Model, Model.id == ModelVersion.model_id)
         .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
         .order_by(ModelVersion.number.desc())
     )
-    for number, known, recipe in session.execute(query):
+    for version_id, number, damage, known, recipe in session.execute(query):
         if list(known) == list(labels) and (preprocessing is None or recipe == preprocessing.to_json()):
-            return int(number)
+            return _Known(version_id, number, damage is not None)
     return None
 
 
 def _begin(
-    session: Session, name: str, vetted: VettedModel, labels: Sequence[str], metrics: Mapping[str, Any], actor: Actor
-) -> ModelVersion | int:
-    """Return a PENDING version, or the number of the one that another registration of the same has made meanwhile."""
+    session: Session,
+    name: str,
+    vetted: VettedModel,
+    files: tuple[ModelFile, ModelFile],
+    labels: Sequence[str],
+    metrics: Mapping[str, Any],
+    actor: Actor,
+) -> ModelVersion | _Known:
+    """Return a PENDING version, or the one that another registration of the same has made meanwhile."""
     session.execute(upsert(Model).values(name=name).on_conflict_do_nothing())
     # The lock makes two registrations of one name take turns, so that numbers have no gaps and no repeats.
     model_id = session.scalars(select(Model.id).where(Model.name == name).with_for_update()).one()
@@ -78,16 +91,17 @@ def _begin(
         return known
     last = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id)) or 0
     label_ids = ensure_words(session, Label, labels)
+    artifact, litert = files
     version = ModelVersion(
         model_id=model_id,
         number=last + 1,
         state="PENDING",
-        artifact_key=new_model_key(vetted.sha256, ".keras"),
-        artifact_sha256=vetted.sha256,
-        artifact_size=vetted.byte_size,
-        litert_key=new_model_key(vetted.tflite_sha256, ".tflite"),
-        litert_sha256=vetted.tflite_sha256,
-        litert_size=len(vetted.tflite),
+        artifact_key=artifact.key,
+        artifact_sha256=artifact.sha256,
+        artifact_size=len(artifact.data),
+        litert_key=litert.key,
+        litert_sha256=litert.sha256,
+        litert_size=len(litert.data),
         input_spec=vetted.input.to_json(),
         preprocessing=vetted.preprocessing.to_json(),
         metrics={
@@ -144,7 +158,8 @@ def register_model(
 ) -> int:
     """Vet a `.keras` file, keep it with its LiteRT form, and return the new version's number; the first version becomes champion.
 
-    The same file with the same labels and recipe is registered once; with others it is the next version.
+    The same file with the same labels and recipe is registered once, and heals that version where its files are damaged; with others it is
+    the next version.
     Raises `BadModel` with the reason; nothing has changed then.
     """
     if not _MODEL_NAME.fullmatch(name):
@@ -155,27 +170,22 @@ def register_model(
     data = path.read_bytes()
     with sessions() as session:
         known = _registered(session, name, hashlib.sha256(data).hexdigest(), names, preprocessing)
-    if known is not None:
-        return known
+    if known is not None and not known.damaged:
+        return known.number
     vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
     if not vetted.probabilities:
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
+    files = model_files(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)
     with sessions() as session, session.begin():
-        version = _begin(session, name, vetted, names, metrics, actor)
+        version = _begin(session, name, vetted, files, names, metrics, actor)
+    if isinstance(version, _Known):
+        if version.damaged:
+            heal_version(sessions, store, version.version_id, files)
+        return version.number
     failpoint("register.begun")
-    if isinstance(version, int):
-        return version
     try:
-        store.put_object(
-            version.artifact_key, io.BytesIO(data), size=len(data), sha256=vetted.sha256, media_type=KERAS_MEDIA_TYPE
-        )
-        store.put_object(
-            version.litert_key,
-            io.BytesIO(vetted.tflite),
-            size=len(vetted.tflite),
-            sha256=vetted.tflite_sha256,
-            media_type=LITERT_MEDIA_TYPE,
-        )
+        for file in files:
+            file.put(store)
         failpoint("register.stored")
         with sessions() as session, session.begin():
             done = _finish(session, version, actor)

@@ -29,6 +29,7 @@ class VersionInfo:
     metrics: dict[str, Any]
     sha256: str
     created_at: datetime
+    damage: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def list_versions(sessions: Sessions) -> list[VersionInfo]:
             ModelVersion.metrics,
             ModelVersion.artifact_sha256,
             ModelVersion.created_at,
+            ModelVersion.damage,
         )
         .join(Model, Model.id == ModelVersion.model_id)
         .where(ModelVersion.state != "PENDING")

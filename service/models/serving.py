@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.session import DatabaseTrouble, Sessions, trouble_of
 from service.accounts.actor import Actor
-from service.errors import ModelUnavailable
+from service.errors import ModelCorrupt, ModelUnavailable
 from service.failpoints import failpoint
+from service.models.damage import mark_version
 from service.models.predictions import Scored, store_prediction
 from service.models.preprocessing import to_model_input
 from service.models.registry import Artifact, find_version
@@ -27,6 +28,7 @@ from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
 # A moved alias is followed within this time.
 ALIAS_CACHE_S = 2
 BUILT_IN = "mnist"
+_AGAIN = "register the same .keras file again, which heals it"
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +75,21 @@ class Loaded:
         return Scored(scores, (time.perf_counter() - started) * 1000)
 
 
-def load(store: ObjectStore, artifact: Artifact) -> Loaded:
-    """Fetch a version's converted file, compare it with its SHA-256, and load it. Raises `ModelUnavailable`, `StoreError`."""
+def load(sessions: Sessions, store: ObjectStore, artifact: Artifact) -> Loaded:
+    """Fetch a version's converted file, compare it with its SHA-256, and load it; damage that is met is written down.
+
+    Raises `ModelUnavailable`, `ModelCorrupt`, `StoreError`.
+    """
     try:
         data = store.get_object(artifact.litert_key, max_size=artifact.litert_size)
-    except (ObjectNotFound, ObjectTooLarge):
+    except ObjectNotFound:
+        mark_version(sessions, artifact.version_id, artifact.litert_key, "lost")
+        raise ModelUnavailable(f"the file of {artifact.model} version {artifact.number} is missing: {_AGAIN}") from None
+    except ObjectTooLarge:
         data = b""
     if hashlib.sha256(data).hexdigest() != artifact.litert_sha256:
-        raise ModelUnavailable(
-            f"the file of {artifact.model} version {artifact.number} is missing or altered: register the model again"
-        )
+        mark_version(sessions, artifact.version_id, artifact.litert_key, "corrupt")
+        raise ModelCorrupt(f"the file of {artifact.model} version {artifact.number} was altered: {_AGAIN}")
     return Loaded(artifact, LiteRTModel(data, artifact.spec, artifact.labels))
 
 
@@ -98,7 +105,7 @@ class ModelServer:
         self._loading: dict[int, threading.Lock] = {}
 
     def get(self, ref: ModelRef) -> Loaded:
-        """Return a version, loaded at its first use; a herd of callers loads it once. Raises `NotFound`, `ModelUnavailable`."""
+        """Return a version, loaded at its first use; a herd of callers loads it once. Raises `NotFound`, `ModelUnavailable`, `ModelCorrupt`."""
         with self._lock:
             artifact = self._found.get(ref)
         if artifact is None:
@@ -113,7 +120,7 @@ class ModelServer:
             mine = self._loading.setdefault(version_id, threading.Lock())
         with mine:
             if version_id not in self._loaded:
-                self._loaded[version_id] = load(self._store, artifact)
+                self._loaded[version_id] = load(self._sessions, self._store, artifact)
             return self._loaded[version_id]
 
     def predict_bytes(self, data: bytes, ref: ModelRef, *, limits: PngLimits) -> Outcome:

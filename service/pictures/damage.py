@@ -8,12 +8,11 @@ import io
 import logging
 from typing import Literal
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, update
 
-from schema.queries.deletions import queue_objects
+from schema.queries.deletions import announce_objects, keep_objects, queue_objects
 from schema.session import Sessions, single
-from schema.tables import LEASE, Image, ObjectDeletion
+from schema.tables import LEASE, Image
 from service.errors import ObjectCorrupt, ObjectLost, UploadInterrupted
 from service.failpoints import failpoint
 from service.pictures.fetch import MEDIA_TYPE, Reference, read_bytes, references
@@ -83,9 +82,7 @@ def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, sha
     """
     key = new_image_key(sha256)
     with sessions() as session, session.begin():
-        session.execute(
-            insert(ObjectDeletion).values(object_key=key, reason="a picture was not healed", due_at=func.now() + LEASE)
-        )
+        announce_objects(session, [key], reason="a picture was not healed", delay=LEASE)
     failpoint("heal.begun")
     store.put_object(key, io.BytesIO(data), size=len(data), sha256=sha256, media_type=MEDIA_TYPE)
     failpoint("heal.stored")
@@ -97,10 +94,7 @@ def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, sha
         ).scalar_one_or_none()
         if damaged is None:
             return False
-        unqueued = session.scalar(
-            delete(ObjectDeletion).where(ObjectDeletion.object_key == key).returning(ObjectDeletion.object_key)
-        )
-        if unqueued is None:
+        if not keep_objects(session, [key]):
             raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
         queue_objects(session, [damaged], reason="a damaged picture was healed")
         session.execute(

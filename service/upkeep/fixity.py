@@ -42,6 +42,10 @@ class Target:
     byte_size: int
     damage: str | None
 
+    def health(self, store: ObjectStore) -> Health:
+        """Read it. Raises `StoreError`."""
+        return health_of(store, self.key, self.sha256, self.byte_size)
+
 
 @dataclass(slots=True)
 class Verified:
@@ -67,18 +71,18 @@ class Verified:
         self.pictures += other.pictures
 
 
-def health_of(store: ObjectStore, target: Target) -> Health:
+def health_of(store: ObjectStore, key: str, sha256: str, byte_size: int) -> Health:
     """Read an object to its end, in pieces. Raises `StoreError` where the store does not say: unknown is not lost."""
     digest = hashlib.sha256()
     try:
-        with store.open_object(target.key) as stream:
-            if stream.size != target.byte_size:
+        with store.open_object(key) as stream:
+            if stream.size != byte_size:
                 return "corrupt"
             for chunk in stream.chunks:
                 digest.update(chunk)
     except ObjectNotFound:
         return "lost"
-    return "sound" if digest.hexdigest() == target.sha256 else "corrupt"
+    return "sound" if digest.hexdigest() == sha256 else "corrupt"
 
 
 def settle(sessions: Sessions, store: ObjectStore, target: Target, health: Health, found: Verified) -> bool:
@@ -104,7 +108,7 @@ def verify(sessions: Sessions, store: ObjectStore, targets: Sequence[Target], *,
     """Read these objects, several at once, and with `repair` write down what they are, and when. Raises `StoreError`."""
     found = Verified()
     with ThreadPoolExecutor(READERS, thread_name_prefix="fixity") as pool:
-        for target, health in zip(targets, pool.map(lambda target: health_of(store, target), targets), strict=True):
+        for target, health in zip(targets, pool.map(lambda target: target.health(store), targets), strict=True):
             if repair and not settle(sessions, store, target, health, found):
                 continue
             found.sound += health == "sound"

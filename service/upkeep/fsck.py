@@ -4,7 +4,7 @@ Rows and listing are walked side by side in the order of the keys, so memory doe
 before it is believed: uploads, deletions and other checks may go on all the while. Nothing is changed unless `repair` is asked for; then
 
 - a picture whose object is gone or altered is marked `lost` or `corrupt`, and healed at once where it is its own thumbnail; one whose object is
-  sound again is cleared;
+  sound again is cleared; so is a model version with its two files, but only registering its file again heals it;
 - an object that no row names, and that is older than an hour, is put into the outbox with a week's delay: quarantine;
 - but not where that would concern more than 1 % of the store and more than 100 pictures or objects. So many do not go astray by themselves: the
   bucket is the wrong one, or the database was restored from a backup. `force` says that it is meant.
@@ -24,7 +24,8 @@ from schema.session import Sessions
 from schema.tables import ObjectDeletion
 from service.failpoints import failpoint
 from service.pictures.fetch import references
-from service.upkeep.fixity import Health, Target, Verified, all_targets, health_of, settle, verify
+from service.upkeep.fixity import Health, Target, Verified, all_targets, settle, verify
+from service.upkeep.model_files import VersionsVerified, verify_versions, version_targets
 from storage.base import ObjectInfo, ObjectStore
 
 # An object may be there before its row is seen, for as long as an upload can take; nobody is as slow as this.
@@ -35,6 +36,8 @@ RATIO = 0.01
 AT_LEAST = 100
 BATCH = 500
 EXAMPLES = 10
+# States of pictures and model versions whose objects have to be there.
+_AT_REST = frozenset({"READY", "RETIRED"})
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ class Report:
     corrupt: Finding = field(default_factory=Finding)
     mended: Finding = field(default_factory=Finding)
     astray: Finding = field(default_factory=Finding)
-    model_files: Finding = field(default_factory=Finding)
+    models: Finding = field(default_factory=Finding)
     leases_overdue: int = 0
     removals_overdue: int = 0
     verified: int = 0
@@ -75,7 +78,7 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether rows and bucket agree."""
-        found = (self.lost, self.corrupt, self.mended, self.astray, self.model_files)
+        found = (self.lost, self.corrupt, self.mended, self.astray, self.models)
         return (
             not any(each.count for each in found) and not self.leases_overdue and not self.removals_overdue and not self.refused
         )
@@ -91,6 +94,12 @@ class Report:
         for image_id, health in verified.pictures:
             self.finding(health).add(f"picture {image_id}")
 
+    def learn_versions(self, verified: VersionsVerified) -> None:
+        """Count what was read of models, and what was done about it."""
+        self.marked += verified.marked
+        for name, health in verified.versions:
+            self.models.add(f"{name}: {health}")
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it, as JSON values."""
         return {"clean": self.clean, **asdict(self)}
@@ -101,6 +110,7 @@ class _Suspects:
     """What the comparison cannot explain."""
 
     missing: list[NamedObject] = field(default_factory=list)
+    versions: set[int] = field(default_factory=set)
     sizes: list[NamedObject] = field(default_factory=list)
     found_again: list[NamedObject] = field(default_factory=list)
     astray: list[str] = field(default_factory=list)
@@ -136,8 +146,11 @@ def _compare(sessions: Sessions, store: ObjectStore, report: Report, *, grace: t
                 assert found is not None
                 if found.last_modified < old:
                     suspects.astray.append(found.key)
-            elif row.state != "READY":
+            elif row.state not in _AT_REST:
                 continue  # an upload or removal under way
+            elif row.kind == "model":
+                if found is None or row.byte_size != found.size or row.damage is not None:
+                    suspects.versions.add(row.row_id)
             elif found is None:
                 suspects.missing.append(row)
             elif row.byte_size != found.size:
@@ -151,20 +164,15 @@ def _compare(sessions: Sessions, store: ObjectStore, report: Report, *, grace: t
 def _look_again(
     sessions: Sessions, store: ObjectStore, rows: Iterable[NamedObject], report: Report
 ) -> list[tuple[Target, Health]]:
-    """Read what looked damaged, and return what it is; models are only reported: registering one again is up to people."""
+    """Read what looked damaged, and return what it is."""
     confirmed: list[tuple[Target, Health]] = []
     for row in rows:
-        if row.kind == "model":
-            found = store.stat_object(row.key)
-            if found is None or found.size != row.byte_size:
-                report.model_files.add(f"{row.key}: register the model again")
-            continue
         with sessions() as session:
             reference = references(session.connection(), [row.row_id], with_bytes=False).get(row.row_id)
         if reference is None or reference.object_key != row.key:
             continue  # deleted, or healed, in the meantime
         target = Target(row.row_id, row.key, reference.sha256, reference.byte_size, reference.damage)
-        health = health_of(store, target)
+        health = target.health(store)
         if health != "sound" or target.damage is not None:
             report.finding(health).add(f"picture {row.row_id}")
             confirmed.append((target, health))
@@ -214,10 +222,11 @@ def fsck(
         ]
     for key in astray:
         report.astray.add(key)
-    if _too_many(len(suspects.missing), report.rows) and not force:
-        report.lost.count = len(suspects.missing)
+    missing = len(suspects.missing)
+    if _too_many(missing, report.rows) and not force:
+        report.lost.count = missing
         report.refused.append(
-            f"{len(suspects.missing)} of {report.rows} rows have no object: is this the right bucket? Nothing is marked; --force marks them"
+            f"{missing} of {report.rows} rows have no object: is this the right bucket? Nothing is marked; --force marks them"
         )
     else:
         confirmed = _look_again(sessions, store, [*suspects.missing, *suspects.sizes, *suspects.found_again], report)
@@ -226,6 +235,9 @@ def fsck(
             settle(sessions, store, target, health, done)
             report.learn(done)
             failpoint("fsck.marked")
+        # A version is read whole where one of its files looks damaged, and with `deep` each is.
+        versions = version_targets(sessions, among=None if deep else suspects.versions)
+        report.learn_versions(verify_versions(sessions, store, versions, repair=repair))
     if repair and astray:
         if _too_many(len(astray), report.objects) and not force:
             report.refused.append(

@@ -75,7 +75,7 @@ def filled(sessions: Sessions, store: ObjectStore, actor: Actor, mnist_model: in
     add_giraffe(sessions, store, actor)
     add_image(sessions, store, actor, (PHOTOS / "plot.png").read_bytes())
     set_label(sessions, 1, "giraffe", actor=actor)
-    loaded = load(store, find_version(sessions, "mnist", version=mnist_model))
+    loaded = load(sessions, store, find_version(sessions, "mnist", version=mnist_model))
     for ids in batches_unpredicted(sessions, loaded.artifact.version_id):
         predict_batch(sessions, store, loaded, ids, actor=actor)
     add_image(sessions, store, actor, (PHOTOS / "badge.png").read_bytes())

@@ -10,6 +10,7 @@ from threading import Timer
 from typing import Any
 
 from service.settings import PROJECT_DIR
+from service.upkeep.fsck import fsck
 from tests.factories import replace_object, rows, sha256
 from tests.faults.invariants import ABSENT, IN_DOUBT, PRESENT, dangling, reconcile, violations
 from tests.faults.proxy import Fault, Mode
@@ -42,6 +43,7 @@ _LEADS_TO: dict[str, tuple[str, ...]] = {
     "fsck": ("fsck",),
     "fixity": ("fsck",),
     "heal": ("fsck", "upload"),
+    "heal_model": ("register again",),
 }
 
 
@@ -57,6 +59,7 @@ _OPERATIONS = {
     "label": 8,
     "predict": 8,
     "register": 1,
+    "register again": 2,
     "sweep": 8,
     "fsck": 5,
     "verify": 2,
@@ -75,11 +78,21 @@ _FAULTS = {
     "database slow": 1,
     "object gone": 6,
     "object altered": 6,
+    "store emptied": 1,
+    "store read-only": 3,
+    "model gone": 2,
+    "model altered": 2,
     "postgres crashes": 0.5,
     "minio is killed": 0.5,
     "none": 4,
 }
 _KEEP = ("upload", "direct", "bulk")
+
+_NAMED = """
+    SELECT object_key, byte_size, damage FROM pixref.image
+    UNION SELECT artifact_key, artifact_size, damage FROM pixref.model_version
+    UNION SELECT litert_key, litert_size, damage FROM pixref.model_version
+"""
 
 _COUNTS = ("operations", "faults", "kills", "answers")
 
@@ -119,9 +132,9 @@ class Injector:
         self._random = random.Random(seed)
         self._names = [name for name in failpoints() if name.partition(".")[0] in _LEADS_TO]
         self._keys = 0
-        # What an earlier run on the same servers has harmed is none of ours.
-        damaged = rows(world.sessions, "SELECT object_key FROM pixref.image WHERE damage IS NOT NULL")
-        self._harmed = {str(key) for (key,) in damaged}
+        # What an earlier run on the same servers has harmed is none of ours; nobody has noticed yet what is in the trash.
+        stored = {info.key: info.size for info in world.store.list_objects()}
+        self._harmed = {str(key) for key, size, damage in rows(world.sessions, _NAMED) if damage or stored.get(key) != size}
         self.model: dict[int, str] = dict.fromkeys(PICTURES, IN_DOUBT)
         self.tally = Tally(seed)
         self._settle()
@@ -142,6 +155,9 @@ class Injector:
             operations = [*self._operations(self._random.randint(0, 2)), self._suited(kind)]
             if name.startswith("heal."):
                 self._damage(size=True)
+            elif name.startswith("heal_model."):
+                self._damage_model(gone=True)
+                fsck(self._world.sessions, self._world.store, repair=True)
             elif name == "upload.abandoning":
                 self._break("store refuses")
         else:
@@ -150,6 +166,7 @@ class Injector:
         status, journal = self._world.run(operations, armed)
         self._world.to_minio.heal()
         self._world.to_postgres.heal()
+        self._world.may_write = True
         if fault == "postgres crashes":
             self._world.crash_postgres()
         elif fault == "minio is killed":
@@ -194,6 +211,14 @@ class Injector:
                 world.to_postgres.fail(Fault("refuse"))
             case "object gone" | "object altered":
                 self._damage(size=self._random.random() < 0.5, gone=fault == "object gone")
+            case "store read-only":
+                world.may_write = False
+            case "store emptied":
+                doomed = [info.key for info in world.store.list_objects()]
+                self._harmed.update(doomed)
+                world.store.delete_objects(doomed)
+            case "model gone" | "model altered":
+                self._damage_model(gone=fault == "model gone")
             case "postgres crashes":
                 Timer(self._random.uniform(0, 0.1), world.postgres.kill).start()
             case "minio is killed":
@@ -211,6 +236,16 @@ class Injector:
             self._world.store.delete_object(key)
         else:
             replace_object(self._world.store, key, b"x" * (found.size + size))
+
+    def _damage_model(self, *, gone: bool) -> None:
+        """Remove or alter one of the files of one model version."""
+        keys = rows(self._world.sessions, "SELECT unnest(ARRAY[artifact_key, litert_key]) FROM pixref.model_version ORDER BY 1")
+        (key,) = self._random.choice(keys)
+        self._harmed.add(key)
+        if gone:
+            self._world.store.delete_object(key)
+        else:
+            replace_object(self._world.store, key, b"not a model")
 
     def _operations(self, count: int) -> list[Operation]:
         return [self._operation(kind) for kind in self._random.choices(list(_OPERATIONS), list(_OPERATIONS.values()), k=count)]

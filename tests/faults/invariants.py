@@ -1,6 +1,6 @@
 """What must hold after any fault once it is mended and the upkeep has run: invariants I1 to I14 of docs/reliability.md."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import timedelta
 
 from service.errors import PixrefError
@@ -17,6 +17,9 @@ from tests.faults.world import World
 PRESENT, ABSENT, IN_DOUBT = "present", "absent", "in doubt"
 
 _VISIBLE = "SELECT id, sha256, object_key, byte_size, damage FROM pixref.image WHERE state = 'READY' ORDER BY id"
+_VERSIONS = """
+    SELECT id, damage, artifact_key, artifact_size, litert_key, litert_size FROM pixref.model_version WHERE state <> 'PENDING' ORDER BY id
+"""
 NO_GRACE = timedelta(minutes=-1)
 
 
@@ -44,12 +47,18 @@ def _soon(world: World, which: str = "due_at < now() + interval '1 hour'") -> No
     execute(world.sessions, f"UPDATE pixref.object_deletion SET due_at = now() - interval '1 s' WHERE {which}")
 
 
-def dangling(world: World, harmed: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for every visible picture whose object is not there, or marked as damaged, though nobody harmed it: at any time."""
+def dangling(world: World, harmed: Set[str]) -> Iterator[str]:
+    """Yield a sentence for every visible picture and model whose object is not there, or marked as damaged, though nobody harmed it: at any time."""
     for image_id, _, key, size, damage in rows(world.sessions, _VISIBLE):
         found = world.store.stat_object(key)
         if key not in harmed and (damage is not None or found is None or found.size != size):
             yield f"I2: picture {image_id} is ready, marked {damage}, and its object is {found}"
+    for version_id, damage, *files in rows(world.sessions, _VERSIONS):
+        keys, sizes = files[0::2], files[1::2]
+        if harmed.isdisjoint(keys):
+            stored = [world.store.stat_object(key) for key in keys]
+            if damage is not None or [info and info.size for info in stored] != sizes:
+                yield f"I2: model version {version_id} is marked {damage}, and its objects are {stored}"
 
 
 def violations(world: World, model: Mapping[int, str]) -> Iterator[str]:

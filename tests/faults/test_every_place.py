@@ -71,6 +71,13 @@ def _refuse(world: World) -> None:
     world.to_minio.fail(Fault("refuse"))
 
 
+def _lose_model(world: World) -> None:
+    _keep(world)
+    keys = rows(world.sessions, "SELECT unnest(ARRAY[artifact_key, litert_key]) FROM pixref.model_version WHERE number = 1")
+    world.store.delete_objects(key for (key,) in keys)
+    assert fsck(world.sessions, world.store, repair=True).models.count == 1
+
+
 UPLOAD, FSCK = {"do": "upload"}, {"do": "fsck", "deep": True}
 # By the longest prefix of the place's name.
 WAYS = {
@@ -102,6 +109,7 @@ WAYS = {
     "fsck.quarantin": Way(FSCK | {"grace_s": -60}, ABSENT, _stray),
     "fixity.": Way(FSCK, PRESENT, _lose(NUMBER)),
     "heal.": Way(UPLOAD, PRESENT, _lose_and_notice),
+    "heal_model.": Way({"do": "register again"}, PRESENT, _lose_model),
 }
 
 
@@ -147,7 +155,7 @@ def test_killed_at(world: World, place: str) -> None:
 NAMED = """
     SELECT object_key FROM pixref.image WHERE damage IS DISTINCT FROM 'lost'
     UNION SELECT object_key FROM pixref.direct_upload
-    UNION SELECT artifact_key FROM pixref.model_version UNION SELECT litert_key FROM pixref.model_version
+    UNION SELECT unnest(ARRAY[artifact_key, litert_key]) FROM pixref.model_version WHERE damage IS DISTINCT FROM 'lost'
 """
 
 

@@ -62,9 +62,9 @@ def put_again_and_again(world: World) -> None:
 
 def test_a_sound_world(sound: World) -> None:
     model = {BIG: PRESENT, SMALL: PRESENT, 5: ABSENT}
-    assert [*dangling(sound, ()), *violations(sound, model)] == []
+    assert [*dangling(sound, frozenset()), *violations(sound, model)] == []
     assert reconcile(sound) == []
-    assert [*dangling(sound, ()), *violations(sound, model)] == []
+    assert [*dangling(sound, frozenset()), *violations(sound, model)] == []
 
 
 def test_what_was_acknowledged_and_is_not_there(sound: World) -> None:
@@ -113,8 +113,18 @@ def test_what_only_fsck_takes_away_is_noticed(sound: World) -> None:
 def test_an_object_that_is_not_there_is_noticed_unless_it_was_harmed_on_purpose(sound: World, number: int) -> None:
     key = key_of(sound, number)
     sound.store.delete_object(key)
-    assert [text[:3] for text in dangling(sound, ())] == ["I2:"]
+    assert [text[:3] for text in dangling(sound, frozenset())] == ["I2:"]
     assert list(dangling(sound, {key})) == []
+
+
+def test_a_model_file_that_is_not_there_is_noticed_unless_it_was_harmed_on_purpose(sound: World) -> None:
+    [(key, digest)] = rows(sound.sessions, "SELECT litert_key, litert_sha256 FROM pixref.model_version ORDER BY id LIMIT 1")
+    data = sound.store.get_object(key)
+    sound.store.delete_object(key)
+    assert [text[:3] for text in dangling(sound, frozenset())] == ["I2:"]
+    assert list(dangling(sound, {key})) == []
+    sound.store.put_object(key, io.BytesIO(data), size=len(data), sha256=digest, media_type="application/vnd.tflite")
+    assert list(dangling(sound, frozenset())) == []
 
 
 def test_a_model_without_a_champion_is_noticed(sound: World) -> None:

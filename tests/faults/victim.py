@@ -150,7 +150,10 @@ def perform(parts: Parts, operation: dict[str, Any]) -> dict[str, Any]:
         case "verify":
             return asdict(verify_due(sessions, store))
         case "register":
-            return {"version": _register(parts, order=operation["order"])}
+            return {"version": _register(parts, shuffled(operation["order"]))}
+        case "register again":
+            damaged = select_rows(sessions, _LABELS_OF_DAMAGED)
+            return {"versions": [_register(parts, names) for (names,) in damaged]}
     raise ValueError(operation["do"])
 
 
@@ -168,11 +171,23 @@ def _put_directly(parts: Parts, data: bytes, description: Description) -> int:
     return complete_direct_upload(sessions, store, begun.upload_id, limits=PngLimits(), actor=actor).image_id
 
 
-def _register(parts: Parts, *, order: int) -> int:
-    """Register the built-in model with its labels in another order: another version. It was vetted before, which takes seconds."""
-    vetted: VettedModel = pickle.loads(parts.vetted.read_bytes())  # noqa: S301 - written by ourselves
+def shuffled(order: int) -> list[str]:
+    """Return the built-in model's labels in another order, which makes another version."""
     names = [str(digit) for digit in range(10)]
     random.Random(order).shuffle(names)
+    return names
+
+
+_LABELS_OF_DAMAGED = """
+    SELECT (SELECT array_agg(l.name ORDER BY c.position) FROM pixref.model_class c JOIN pixref.label l ON l.id = c.label_id
+            WHERE c.model_version_id = v.id)
+    FROM pixref.model_version v WHERE v.damage IS NOT NULL ORDER BY v.id
+"""
+
+
+def _register(parts: Parts, names: list[str]) -> int:
+    """Register the built-in model with these labels. It was vetted before, which takes seconds."""
+    vetted: VettedModel = pickle.loads(parts.vetted.read_bytes())  # noqa: S301 - written by ourselves
     return register_model(
         parts.sessions,
         parts.store,

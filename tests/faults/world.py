@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from minio.credentials.providers import StaticProvider
+from minio.minioadmin import MinioAdmin
+
 from schema.provision import ensure_database, provision_database
 from schema.roles import APP
 from schema.session import Sessions, open_engine
@@ -26,10 +29,12 @@ from service.models.vetting import VettedModel, vet_model
 from service.settings import PROJECT_DIR
 from storage.minio_store import MinioStore
 from storage.provision import ensure_bucket
+from storage.transport import new_pool
 from tests.faults.proxy import Proxy
 
 PASSWORD = "fault-password"
 ROOT = "root-of-faults"
+READ_ONLY = "reader-of-faults"
 
 
 @dataclass(slots=True)
@@ -46,11 +51,14 @@ class World:
     bucket: str
     settings: dict[str, Any]
     victim: subprocess.Popen[str]
+    may_write: bool = True
+    """False gives the victim a key that may only read the bucket."""
 
     def run(self, operations: Sequence[dict[str, Any]], failpoints: str = "") -> tuple[int, list[dict[str, Any]]]:
         """Let the victim do these operations; return its exit status (negative: the signal that ended it) and its journal."""
         journal = self.folder / f"journal-{uuid4().hex}"
-        job = {"settings": self.settings, "failpoints": failpoints, "operations": list(operations), "journal": str(journal)}
+        settings = self.settings if self.may_write else self.settings | {"access_key": READ_ONLY}
+        job = {"settings": settings, "failpoints": failpoints, "operations": list(operations), "journal": str(journal)}
         assert self.victim.stdin is not None
         assert self.victim.stdout is not None
         self.victim.stdin.write(json.dumps(job) + "\n")
@@ -96,6 +104,7 @@ def running_world(folder: Path) -> Iterator[World]:
         ensure_database(admin_url)
         provision_database(admin_url, app_url=app_url, reader_password=PASSWORD)
         ensure_bucket(minio.endpoint, access_key=ROOT, secret_key=PASSWORD, bucket="faults")
+        _make_read_only_key(minio, "faults")
         to_postgres, to_minio = stack.enter_context(Proxy(postgres.port)), stack.enter_context(Proxy(minio.port))
         sessions = Sessions(open_engine(app_url, application_name="faults"))
         stack.callback(sessions.engine.dispose)
@@ -120,6 +129,21 @@ def running_world(folder: Path) -> Iterator[World]:
         )
         stack.callback(_end, victim)
         yield World(folder, postgres, minio, to_postgres, to_minio, sessions, store, "faults", settings, victim)
+
+
+def _make_read_only_key(minio: MinioServer, bucket: str) -> None:
+    admin = MinioAdmin(
+        endpoint=minio.endpoint.removeprefix("http://"),
+        credentials=StaticProvider(ROOT, PASSWORD),
+        secure=False,
+        http_client=new_pool(max_connections=1),
+    )
+    reads = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"]}
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    policy = {"Version": "2012-10-17", "Statement": [reads | {"Resource": resources}]}
+    admin.policy_add(policy_name=READ_ONLY, policy=policy)
+    admin.user_add(access_key=READ_ONLY, secret_key=PASSWORD)
+    admin.policy_set(policy_name=READ_ONLY, user=READ_ONLY)
 
 
 def _register(sessions: Sessions, store: MinioStore, vetted: Path) -> None:

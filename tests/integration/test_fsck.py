@@ -12,6 +12,7 @@ from service.pictures.delete import delete_image
 from service.pictures.search import get_image
 from service.upkeep.fixity import verify_due
 from service.upkeep.fsck import AT_LEAST, Report, fsck
+from service.upkeep.model_files import verify_due_versions
 from service.upkeep.sweep import sweep
 from storage.base import BucketMissing, ObjectStore, StoreTimeout
 from storage.keys import new_image_key
@@ -214,15 +215,44 @@ def test_the_month_is_enough_for_everything(sessions: Sessions, store: ObjectSto
     assert verify_due(sessions, store).sound == 0  # all were read
 
 
-def test_model_files_are_reported(sessions: Sessions, store: ObjectStore, mnist_model: int) -> None:
-    key = one(sessions, "SELECT litert_key FROM pixref.model_version WHERE id = :id", id=mnist_model)
+@pytest.mark.parametrize("which", ["artifact_key", "litert_key"])
+def test_damaged_models_are_marked_and_cleared(sessions: Sessions, store: ObjectStore, mnist_model: int, which: str) -> None:
+    key = one(sessions, f"SELECT {which} FROM pixref.model_version")
     data = store.get_object(key)
+    damage = "SELECT damage FROM pixref.model_version"
+
     store.delete_object(key)
-    try:
-        report: Report = fsck(sessions, store, repair=True)
-        assert report.model_files.count == 1
-    finally:
-        put(store, key, data)
+    report: Report = fsck(sessions, store)
+    assert (report.models.examples, report.marked, report.clean) == (["model mnist version 1: lost"], 0, False)
+    assert one(sessions, damage) is None
+    assert fsck(sessions, store, repair=True).marked == 1
+    assert one(sessions, damage) == "lost"
+    assert fsck(sessions, store, repair=True).marked == 0
+
+    put(store, key, b"x" * len(data))
+    assert fsck(sessions, store, repair=True).models.examples == ["model mnist version 1: corrupt"]
+    assert one(sessions, damage) == "corrupt"
+
+    replace_object(store, key, data)
+    cleared = fsck(sessions, store, repair=True)
+    assert (cleared.models.examples, cleared.marked) == (["model mnist version 1: sound"], 1)
+    assert one(sessions, damage) is None
+    assert fsck(sessions, store).clean
+
+
+def test_altered_model_files_of_the_same_size_are_found_by_reading(
+    sessions: Sessions, store: ObjectStore, mnist_model: int
+) -> None:
+    key = one(sessions, "SELECT artifact_key FROM pixref.model_version")
+    data = store.get_object(key)
+    replace_object(store, key, data[:-1] + bytes([data[-1] ^ 1]))
+    assert fsck(sessions, store).clean
+    assert fsck(sessions, store, deep=True).models.examples == ["model mnist version 1: corrupt"]
+    assert verify_due_versions(sessions, store).versions == []  # it was registered just now
+    execute(sessions, "UPDATE pixref.model_version SET verified_at = now() - interval '31 days'")
+    assert verify_due_versions(sessions, store).versions == [("model mnist version 1", "corrupt")]
+    assert one(sessions, "SELECT damage FROM pixref.model_version") == "corrupt"
+    assert verify_due_versions(sessions, store).versions == []  # it was read
 
 
 def test_overdue_work_is_reported(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
-from service.errors import BadModel, Invalid, ModelUnavailable, NotFound, UploadInterrupted
+from service.errors import BadModel, Invalid, ModelCorrupt, ModelUnavailable, NotFound, UploadInterrupted
 from service.models.registration import register_model
 from service.models.registry import find_version, list_versions
 from service.models.serving import ModelRef, ModelServer
@@ -206,15 +206,54 @@ def test_a_file_that_is_missing_or_altered_is_not_run(register: Registering, ses
     for altered in (data[:-1] + b"\0", data[:100], data + b"more"):
         store.delete_object(key)
         store.put_object(key, io.BytesIO(altered), size=len(altered), sha256=sha256(altered), media_type="x/y")
-        with pytest.raises(ModelUnavailable, match="register"):
+        with pytest.raises(ModelCorrupt, match="register"):
             ModelServer(sessions, store).get(ModelRef("digits"))
+        assert [each.damage for each in list_versions(sessions)] == ["corrupt"]
     store.delete_object(key)
     server = ModelServer(sessions, store)
     with pytest.raises(ModelUnavailable):
         server.get(ModelRef("digits"))
+    assert [each.damage for each in list_versions(sessions)] == ["lost"]
     # The same server works again as soon as the file is back.
     store.put_object(key, io.BytesIO(data), size=len(data), sha256=sha256(data), media_type="x/y")
     assert server.get(ModelRef("digits")).artifact.number == 1
+
+
+def test_the_same_file_heals_a_damaged_version(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
+    register()
+    before = find_version(sessions, "digits")
+    store.delete_object(before.litert_key)
+    with pytest.raises(ModelUnavailable):
+        ModelServer(sessions, store).get(ModelRef("digits"))
+    with pytest.raises(StoreUnavailable):
+        register(store=StepStore(store, after=raising(StoreUnavailable("gone", "b", "e"), at="put")))
+    assert [each.damage for each in list_versions(sessions)] == ["lost"]
+    assert register() == 1
+    after = find_version(sessions, "digits")
+    assert (after.version_id, after.litert_sha256) == (before.version_id, before.litert_sha256)
+    assert after.litert_key != before.litert_key
+    assert [each.damage for each in list_versions(sessions)] == [None]
+    assert ModelServer(sessions, store).get(ModelRef("digits")).artifact.number == 1
+    expire_leases(sessions)
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
+
+
+def test_an_overtaken_healing_changes_nothing(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
+    register()
+    store.delete_object(find_version(sessions, "digits").litert_key)
+    with pytest.raises(ModelUnavailable):
+        ModelServer(sessions, store).get(ModelRef("digits"))
+
+    def overtake(step: str) -> None:
+        if step == "put":
+            execute(sessions, "UPDATE pixref.object_deletion SET due_at = now() - interval '1 s'")
+            sweep(sessions, store)
+
+    with pytest.raises(UploadInterrupted):
+        register(store=StepStore(store, after=overtake))
+    assert [each.damage for each in list_versions(sessions)] == ["lost"]
+    assert register() == 1
 
 
 def test_the_same_file_with_other_labels_or_another_recipe_is_another_version(

@@ -100,6 +100,10 @@ def test_what_is_broken_behind_it(editor_client: TokenClient, sessions: Sessions
     kept = store.get_object(artifact)
     store.delete_object(artifact)
     assert_problem(editor_client.post(url, json={}), 503, "model_unavailable")
+    replace_object(store, artifact, kept[:-1] + b"!")
+    assert_problem(editor_client.post(url, json={}), 503, "model_corrupt")
+    (version,) = editor_client.get(f"{API}/models").get_json()["items"]
+    assert version["damage"] == "corrupt"
     replace_object(store, artifact, kept)
     replace_object(store, key, make_png(BIG, BIG))
     assert_problem(editor_client.post(url, json={}), 502, "object_corrupt")

@@ -19,9 +19,18 @@ def upgrade() -> None:
         schema="pixref",
     )
     op.add_column("model_version", sa.Column("damaged_at", sa.DateTime(timezone=True), nullable=True), schema="pixref")
-    op.create_check_constraint(
-        op.f("ck_model_version_damage"), "model_version", "damage IN ('lost', 'corrupt')", schema="pixref"
+    op.add_column(
+        "model_version",
+        sa.Column(
+            "verified_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="when its files were last read back and compared with their SHA-256, by fsck",
+        ),
+        schema="pixref",
     )
+    op.create_check_constraint(op.f("ck_model_version_damage"), "model_version", "damage IN ('lost', 'corrupt')", schema="pixref")
     op.create_check_constraint(
         op.f("ck_model_version_damage_has_time"),
         "model_version",
@@ -33,5 +42,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_constraint(op.f("ck_model_version_damage_has_time"), "model_version", schema="pixref")
     op.drop_constraint(op.f("ck_model_version_damage"), "model_version", schema="pixref")
-    op.drop_column("model_version", "damaged_at", schema="pixref")
-    op.drop_column("model_version", "damage", schema="pixref")
+    for column in ("verified_at", "damaged_at", "damage"):
+        op.drop_column("model_version", column, schema="pixref")

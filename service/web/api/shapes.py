@@ -197,6 +197,7 @@ class ModelVersionInfo(Shape):
     metrics: dict[str, Any]
     sha256: str
     created_at: datetime
+    damage: str | None = Field(description="lost or corrupt where its files in the bucket are not those that were registered")
 
 
 class ModelList(Shape):

@@ -1,0 +1,122 @@
+"""Damaged model versions: files that vanished from the bucket or changed behind us. Found by whoever reads them, healed by the same file again.
+
+As with pictures (`service.pictures.damage`), the mark is a fact about the bucket and nothing else: the version keeps its number, its aliases and
+its predictions, and a store that does not answer marks nothing.
+"""
+
+import io
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, or_, select, update
+
+from schema.queries.deletions import announce_objects, keep_objects, queue_objects
+from schema.session import Sessions
+from schema.tables import LEASE, ModelVersion
+from service.errors import UploadInterrupted
+from service.failpoints import failpoint
+from storage.base import ObjectStore
+from storage.keys import new_model_key
+
+KERAS_MEDIA_TYPE = "application/vnd.keras"
+LITERT_MEDIA_TYPE = "application/vnd.tflite"
+
+Damage = Literal["lost", "corrupt"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One of a version's two files with its digests and keys: `.keras` as it was registered, and what was converted from it."""
+
+    key: str
+    data: bytes
+    sha256: str
+    media_type: str
+
+    def put(self, store: ObjectStore) -> None:
+        """Write it. Raises `StoreError`."""
+        store.put_object(self.key, io.BytesIO(self.data), size=len(self.data), sha256=self.sha256, media_type=self.media_type)
+
+
+def model_files(artifact: bytes, artifact_sha256: str, litert: bytes, litert_sha256: str) -> tuple[ModelFile, ModelFile]:
+    """Return both files of a version under fresh keys."""
+    return (
+        ModelFile(new_model_key(artifact_sha256, ".keras"), artifact, artifact_sha256, KERAS_MEDIA_TYPE),
+        ModelFile(new_model_key(litert_sha256, ".tflite"), litert, litert_sha256, LITERT_MEDIA_TYPE),
+    )
+
+
+def mark_version(sessions: Sessions, version_id: int, key: str, damage: Damage) -> bool:
+    """Write down that a version's file is damaged; False when that is known, or the version has another file by now."""
+    with sessions() as session, session.begin():
+        marked = session.scalar(
+            update(ModelVersion)
+            .where(
+                ModelVersion.id == version_id,
+                or_(ModelVersion.artifact_key == key, ModelVersion.litert_key == key),
+                ModelVersion.damage.is_distinct_from(damage),
+            )
+            .values(damage=damage, damaged_at=func.coalesce(ModelVersion.damaged_at, func.now()))
+            .returning(ModelVersion.id)
+        )
+    if marked is not None:
+        log.error("a model's file is damaged", extra={"version_id": version_id, "damage": damage})
+    return marked is not None
+
+
+def clear_version(sessions: Sessions, version_id: int, artifact_key: str) -> bool:
+    """Write down that both files of a version were read and are what was registered."""
+    with sessions() as session, session.begin():
+        cleared = session.scalar(
+            update(ModelVersion)
+            .where(ModelVersion.id == version_id, ModelVersion.artifact_key == artifact_key)
+            .values(damage=None, damaged_at=None, verified_at=func.now())
+            .returning(ModelVersion.id)
+        )
+    return cleared is not None
+
+
+def heal_version(sessions: Sessions, store: ObjectStore, version_id: int, files: tuple[ModelFile, ModelFile]) -> bool:
+    """Give a damaged version its files back, under fresh keys; False when it is not damaged any more.
+
+    The converted file may be a new conversion of the same `.keras` file. The protocol is that of `service.pictures.damage.heal`.
+    Raises `UploadInterrupted` when it took longer than a lease, `StoreError`.
+    """
+    artifact, litert = files
+    keys = [file.key for file in files]
+    with sessions() as session, session.begin():
+        announce_objects(session, keys, reason="a model was not healed", delay=LEASE)
+    failpoint("heal_model.begun")
+    for file in files:
+        file.put(store)
+    failpoint("heal_model.stored")
+    with sessions() as session, session.begin():
+        damaged = session.execute(
+            select(ModelVersion.artifact_key, ModelVersion.litert_key)
+            .where(ModelVersion.id == version_id, ModelVersion.damage.is_not(None))
+            .with_for_update()
+        ).one_or_none()
+        if damaged is None:
+            return False
+        if not keep_objects(session, keys):
+            raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
+        queue_objects(session, damaged, reason="a damaged model was healed")
+        session.execute(
+            update(ModelVersion)
+            .where(ModelVersion.id == version_id)
+            .values(
+                artifact_key=artifact.key,
+                litert_key=litert.key,
+                litert_sha256=litert.sha256,
+                litert_size=len(litert.data),
+                damage=None,
+                damaged_at=None,
+                verified_at=func.now(),
+            )
+        )
+    failpoint("heal_model.done")
+    log.info("a model is healed", extra={"version_id": version_id})
+    return True
