@@ -43,7 +43,7 @@ def translate(exc: Exception) -> PixrefError | None:
     if isinstance(exc, store.StoreDenied):
         return StorageAuth("the picture store does not accept this service's key: tell whoever runs it, `pixref doctor` says why")
     if isinstance(exc, store.StoreClockSkew):
-        return StorageClockSkew("this service's clock and the picture store's differ by more than 15 minutes: set both by NTP")
+        return StorageClockSkew("this service's clock and the picture store's differ by more than a minute: set both by NTP")
     if isinstance(exc, store.StoreMisconfigured):
         return StorageMisconfigured("the picture store refuses this service: `pixref doctor` says why")
     if isinstance(exc, store.StoreError):

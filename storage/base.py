@@ -11,7 +11,7 @@
     ├── StoreFull              no space left, or a quota reached
     └── StoreMisconfigured     stays wrong until somebody changes a setting
         ├── StoreDenied        wrong key, wrong secret, or not allowed
-        ├── StoreClockSkew     our clock and the server's differ by more than 15 minutes
+        ├── StoreClockSkew     our clock and the server's differ: links by a minute, requests by 15 minutes
         ├── BucketMissing      the bucket does not exist; never made at run time
         ├── BucketPublic       strangers may read the bucket
         └── AdminUnsupported   the server has no MinIO admin API
@@ -217,6 +217,8 @@ class ObjectStore(Protocol):
     ) -> PresignedURL:
         """Sign a link to an object, without asking the server, whether or not the object exists.
 
+        Raises StoreClockSkew while the server's answers say that our clocks differ by more than a minute: the link would live shorter than it says.
+
         The link lives longer than `lifetime_s` and at most twice as long: within a window of `lifetime_s` seconds the
         same link comes back, so that browsers can cache what it leads to. `lifetime_s` is 1 to 302,400 (3.5 days).
         The answer to it has `media_type`, and `filename` as the name to save under.
@@ -229,5 +231,5 @@ class ObjectStore(Protocol):
 
         The server also refuses bytes that do not have the digest `sha256` (hex), as far as it knows the field for that; MinIO and Versity do.
         Unlike `put_object`, the form may be sent again, and replaces the object, until it expires `lifetime_s` seconds from `now`; a body
-        that is on its way then may still arrive.
+        that is on its way then may still arrive. Raises StoreClockSkew as `presign_get` does.
         """

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256 as new_sha256
@@ -36,11 +36,13 @@ from storage.base import (
     ObjectUpload,
     PresignedPost,
     PresignedURL,
+    StoreClockSkew,
     StoreDenied,
     StoreError,
     StoreTimeout,
     StoreUnavailable,
 )
+from storage.clock import StoreClock
 from storage.keys import PROBE, new_probe_key
 from storage.signing import Signer, content_disposition, signing_window, split_endpoint
 from storage.translate import classify_answer, translated
@@ -103,6 +105,7 @@ class MinioStore:
         )
         self._connection: _Connection | None = None
         self._unpacks: bool | None = None
+        self._clock = StoreClock()
 
     def __repr__(self) -> str:
         return f"MinioStore(endpoint={self._endpoint!r}, bucket={self._bucket!r})"
@@ -220,6 +223,8 @@ class MinioStore:
         inline: bool = True,
         media_type: str = "image/png",
     ) -> PresignedURL:
+        if self._clock.off_s is not None:
+            self._refuse_by_clock()
         signed_at, valid_for = signing_window(now, lifetime_s)
         url = self._link_signer.presign_get(
             key,
@@ -233,6 +238,8 @@ class MinioStore:
     def presign_post(
         self, key: str, *, now: datetime, lifetime_s: int, size: int, sha256: str, media_type: str = "image/png"
     ) -> PresignedPost:
+        if self._clock.off_s is not None:
+            self._refuse_by_clock()
         expires_at = now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_s)
         fields = {
             "Content-Type": media_type,
@@ -242,6 +249,18 @@ class MinioStore:
         url, signed = self._link_signer.presign_post(key, signed_at=now, expires_at=expires_at, size=size, fields=fields)
         return PresignedPost(url, signed, expires_at)
 
+    def _refuse_by_clock(self) -> None:
+        """Raise StoreClockSkew unless the clocks agree again by now; a server that does not answer leaves what is known."""
+        if self._clock.stale:
+            with suppress(StoreError):
+                self.check_bucket()
+        off_s = self._clock.off_s
+        if off_s is not None:
+            direction = "behind" if off_s > 0 else "ahead of"
+            raise StoreClockSkew(
+                f"our clock is {abs(off_s):.0f} s {direction} the server's: set both by NTP", self._bucket, self._endpoint
+            )
+
     def _connected(self) -> _Connection:
         connection = self._connection
         if connection is None or connection.pid != os.getpid():
@@ -250,6 +269,7 @@ class MinioStore:
                 max_connections=self._max_connections,
                 connect_timeout_s=self._connect_timeout_s,
                 read_timeout_s=self._read_timeout_s,
+                clock=self._clock,
             )
             client = Minio(
                 endpoint=host,

@@ -4,10 +4,13 @@ The vendor's defaults wait 30 minutes for a silent server (300 s, six times).
 """
 
 import secrets
+from time import time
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from storage.clock import StoreClock
 
 CONNECT_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
@@ -55,12 +58,30 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+class _ClockedPool(PoolManager):
+    """Tells a clock when each answer was given."""
+
+    def __init__(self, clock: StoreClock, **options: Any) -> None:
+        super().__init__(**options)
+        self._clock = clock
+
+    def urlopen(self, *args: Any, **kwargs: Any) -> BaseHTTPResponse:
+        asked_at = time()
+        response = super().urlopen(*args, **kwargs)
+        self._clock.learn(response.headers.get("date"), asked_at, time())
+        return response
+
+
 def new_pool(
-    *, max_connections: int, connect_timeout_s: float = CONNECT_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S
+    *,
+    max_connections: int,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    clock: StoreClock | None = None,
 ) -> PoolManager:
     """Make a connection pool whose requests fail, or end after one retry, within twice the time limits.
 
-    `read_timeout_s` bounds each wait for the server, not a whole transfer.
+    `read_timeout_s` bounds each wait for the server, not a whole transfer. `clock` learns from the answers.
     """
     retry_once = RetryOnce(
         total=1,
@@ -71,6 +92,6 @@ def new_pool(
         respect_retry_after_header=False,  # MinIO asks for 60 s; who waits for a page is told instead
     )
     timeout = Timeout(connect=connect_timeout_s, read=read_timeout_s)
-    pool = PoolManager(num_pools=2, maxsize=max_connections, timeout=timeout, retries=retry_once)
+    pool = _ClockedPool(clock or StoreClock(), num_pools=2, maxsize=max_connections, timeout=timeout, retries=retry_once)
     pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     return pool

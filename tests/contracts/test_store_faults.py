@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
 
 import pytest
 
@@ -289,3 +291,58 @@ def test_errors_cross_processes() -> None:
 
     assert (type(copy), str(copy), copy.key) == (StoreFull, str(error), "images/a")
     assert str(error) == "the server's disk is full (object 'images/a' in bucket 'bucket' at http://127.0.0.1:9000)"
+
+
+def dated(offset_s: float) -> bytes:
+    """Build an answer by a server whose clock is `offset_s` seconds ahead."""
+    return http_answer(200, headers={"Date": formatdate(time.time() + offset_s, usegmt=True)})
+
+
+def link(store: MinioStore) -> str:
+    return store.presign_get("images/a", now=datetime.now(UTC), lifetime_s=300).url
+
+
+def form(store: MinioStore) -> str:
+    now = datetime.now(UTC)
+    return store.presign_post("uploads/a", now=now, lifetime_s=900, size=1, sha256=DIGEST).url
+
+
+@pytest.mark.parametrize("sign", [link, form])
+@pytest.mark.parametrize(("offset_s", "words"), [(90, "behind"), (-90, "ahead of"), (600, "behind"), (-600, "ahead of")])
+def test_nothing_is_signed_by_a_clock_that_is_more_than_a_minute_off(
+    sign: Callable[[MinioStore], str], offset_s: float, words: str
+) -> None:
+    with tcp_server(Script(dated(offset_s))) as endpoint:
+        store = store_at(endpoint)
+        assert sign(store)  # nothing is known yet
+        store.check_bucket()
+        with pytest.raises(StoreClockSkew, match=words):
+            sign(store)
+
+
+@pytest.mark.parametrize("offset_s", [-40, 0, 40])
+def test_a_clock_that_is_less_than_a_minute_off_signs(offset_s: float) -> None:
+    with tcp_server(Script(dated(offset_s))) as endpoint:
+        store = store_at(endpoint)
+        store.check_bucket()
+        assert link(store)
+
+
+def test_a_clock_that_was_set_signs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.clock.FRESH_S", 0.2)
+    with tcp_server(Script(dated(3600), dated(0))) as endpoint:
+        store = store_at(endpoint)
+        store.check_bucket()
+        with pytest.raises(StoreClockSkew):
+            link(store)
+        time.sleep(0.3)
+        assert link(store)  # asked again, by itself
+
+
+def test_a_server_that_does_not_answer_does_not_clear_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.clock.FRESH_S", 0.0)
+    with tcp_server(Script(dated(3600), None)) as endpoint:
+        store = store_at(endpoint)
+        store.check_bucket()
+        with pytest.raises(StoreClockSkew):
+            link(store)

@@ -3,11 +3,13 @@
 Faults are made on sockets and on the real servers; time limits are shortened where a fault is to wait.
 """
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from email.utils import formatdate
 from io import BytesIO
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -294,6 +296,30 @@ def test_an_object_is_damaged(
     assert (answers["stream"], answers["predict"]) == (expected, expected)
     assert (answers["list"], answers["detail"], answers["thumbnail"]) == ("200", "200", "200")
     assert (answers["upload"], answers["delete"]) == ("201", "204")
+
+
+def other_times(settings: Settings) -> Opened:
+    """The real server, whose clock is two minutes ahead: it still takes our requests."""
+
+    def answer(connection: socket.socket) -> None:
+        date = formatdate(time.time() + 120, usegmt=True).encode()
+        connection.sendall(
+            re.sub(rb"\r\nDate: [^\r]+", b"\r\nDate: " + date, forwarded(read_request(connection), settings), count=1)
+        )
+
+    return answering(answer, settings)
+
+
+def test_no_links_are_signed_while_clocks_differ_by_minutes(service: Service, settings: Settings, store: MinioStore) -> None:
+    client, file = service.redirecting, f"{API}/{service.big}/file"
+    with other_times(settings) as service.switch.current:
+        assert outcome(service.streaming.get(file)) == "200"
+        assert outcome(client.get(file)) == "503 storage_clock_skew"
+        assert outcome(client.post(f"{API}/urls", json={"ids": [service.big]})) == "503 storage_clock_skew"
+        assert outcome(client.get(API)) == "200"
+        assert outcome(client.post(API, data=form_of(make_png(BIG, BIG)))) == "201"
+    service.switch.current = store
+    assert outcome(client.get(file)) == "302"
 
 
 class Unread(BytesIO):
