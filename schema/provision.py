@@ -1,6 +1,6 @@
 """Bring a database from nothing to head: the database itself, the roles, the migrations. One at a time, however many start at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from schema.errors import InitLocked
 from schema.migrate import upgrade
-from schema.roles import ensure_roles, prepare_database
+from schema.roles import ensure_roles, missing_guards, prepare_database
 from schema.session import CONNECT_TIMEOUT_S
 
 # Any constant will do, as long as every release has the same.
@@ -73,8 +73,11 @@ def init_lock(admin_url: str, *, wait_s: float = INIT_LOCK_WAIT_S) -> Iterator[N
         yield
 
 
-def provision_database(admin_url: str, *, app_url: str, reader_password: str | None) -> None:
-    """Make roles and rights, and migrate to head. Raises `RolesError`, or SQLAlchemy's errors."""
+def provision_database(admin_url: str, *, app_url: str, passwords: Mapping[str, str]) -> list[str]:
+    """Make roles and rights, and migrate to head; returns what this administrator could not do for want of being a superuser.
+
+    `passwords` are those of SQL clients' roles, by name. Raises `RolesError`, or SQLAlchemy's errors.
+    """
     app = make_url(app_url)
     with _engine(make_url(admin_url)).connect() as connection:
         with connection.begin():
@@ -82,7 +85,8 @@ def provision_database(admin_url: str, *, app_url: str, reader_password: str | N
                 connection,
                 login=str(app.username or ""),
                 login_password=str(app.password) if app.password else None,
-                reader_password=reader_password,
+                passwords=passwords,
             )
             prepare_database(connection)
         upgrade(connection)
+        return missing_guards(connection)

@@ -1,30 +1,88 @@
-"""The three roles, made by `pixref init` with an administrator's connection.
+"""The roles, made by `pixref init` with an administrator's connection.
 
 pixref_owner    owns the schemas; nobody signs in as it
 pixref_app      reads and writes rows, owns nothing; web and worker are members of it
 pixref_reader   SELECT on schema `catalog` alone, with limits; what SQL clients sign in as
+pixref_analyst  a member of pixref_reader that has beside it a schema of its own, `scratch`
+
+What SQL clients sign in as is a table, `CLIENT_ROLES`: a row more is all that another one takes. The right to read the catalogue is
+pixref_reader's, and the others have it as its members.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 
+from schema.hardening import close_other_databases, revoke_from_public
+
 OWNER = "pixref_owner"
 APP = "pixref_app"
 READER = "pixref_reader"
+ANALYST = "pixref_analyst"
 
-READER_CONNECTIONS = 16
-READER_LIMITS = {
-    "default_transaction_read_only": "on",
-    "statement_timeout": "30s",
-    "lock_timeout": "2s",
-    "idle_in_transaction_session_timeout": "60s",
-    "work_mem": "16MB",
-    "search_path": "catalog",
-    "timezone": "UTC",
-}
-READER_TEMP_FILE_LIMIT = "256MB"
-LARGE_OBJECT_MAKERS = "pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)"
+# What lets `pixref.end_overdue_sessions` see and end other roles' sessions. Superusers' it never can.
+WARDEN = ("pg_signal_backend", "pg_read_all_stats")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRole:
+    """One role of SQL clients. Sessions can lift what is in `settings`; the connections, the temporary files and the last two are firm.
+
+    Sizes and times are PostgreSQL's own: "256MB", "30s". The worker ends sessions whose statement or transaction is older than the last two.
+    """
+
+    name: str
+    connections: int
+    settings: Mapping[str, str]
+    temp_file_limit: str
+    longest_statement: str
+    longest_transaction: str
+    member_of: tuple[str, ...] = ()
+
+
+CLIENT_ROLES = (
+    ClientRole(
+        READER,
+        connections=16,
+        settings=MappingProxyType(
+            {
+                "default_transaction_read_only": "on",
+                "statement_timeout": "30s",
+                "lock_timeout": "2s",
+                "idle_in_transaction_session_timeout": "60s",
+                "work_mem": "16MB",
+                "search_path": "catalog",
+                "timezone": "UTC",
+            }
+        ),
+        temp_file_limit="256MB",
+        longest_statement="60s",
+        longest_transaction="5min",
+    ),
+    ClientRole(
+        ANALYST,
+        connections=8,
+        settings=MappingProxyType(
+            {
+                "statement_timeout": "2min",
+                "lock_timeout": "2s",
+                "idle_in_transaction_session_timeout": "5min",
+                "work_mem": "32MB",
+                "search_path": "scratch, catalog",
+                "timezone": "UTC",
+            }
+        ),
+        temp_file_limit="1GB",
+        longest_statement="5min",
+        longest_transaction="15min",
+        member_of=(READER,),
+    ),
+)
+ROLES = (OWNER, APP, *(role.name for role in CLIENT_ROLES))
 
 
 class RolesError(Exception):
@@ -43,51 +101,92 @@ def _run(connection: Connection, statement: str) -> None:
     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
-def ensure_roles(connection: Connection, *, login: str, login_password: str | None, reader_password: str | None) -> None:
+def _is_superuser(connection: Connection) -> bool:
+    return bool(connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")))
+
+
+def ensure_roles(connection: Connection, *, login: str, login_password: str | None, passwords: Mapping[str, str]) -> None:
     """Make the roles, passwords and memberships what they should be; safe to repeat.
 
     `login` is the role that web and worker connect as: `pixref_app` itself, or a role of the user's own, which becomes its member.
+    `passwords` are those of client roles, by name; one without a password cannot sign in until it gets one.
     Raises `RolesError` when the connection may not create roles and one is missing.
     """
-    present = set(
-        connection.scalars(text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names)"), {"names": [OWNER, APP, READER]})
-    )
-    may = connection.execute(text("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user")).one()
-    if not (may.rolsuper or may.rolcreaterole):
+    present = set(connection.scalars(text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names)"), {"names": list(ROLES)}))
+    me, superuser, may_create = connection.execute(
+        text("SELECT rolname, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+    ).one()
+    if not (superuser or may_create):
         raise RolesError(
-            f"the role {connection.scalar(text('SELECT current_user'))!r} may not create roles: "
-            "set DATABASE_ADMIN_URL to one that may (CREATEROLE or superuser)"
+            f"the role {me!r} may not create roles: set DATABASE_ADMIN_URL to one that may (CREATEROLE or superuser)"
         )
-    for role in (OWNER, APP, READER):
+    for role in ROLES:
         if role not in present:
             _run(connection, f"CREATE ROLE {role} NOLOGIN")
-    me = connection.scalar(text("SELECT current_user"))
-    if not may.rolsuper:
-        _run(connection, f"GRANT {OWNER} TO {_quote(str(me))}")
+    if not superuser:
+        _run(connection, f"GRANT {OWNER} TO {_quote(me)}")
     if login == APP:
         if login_password:
             _run(connection, f"ALTER ROLE {APP} LOGIN PASSWORD {_literal(login_password)}")
     elif login not in (me, OWNER):
         _run(connection, f"GRANT {APP} TO {_quote(login)}")
-    if reader_password:
-        _run(connection, f"ALTER ROLE {READER} LOGIN PASSWORD {_literal(reader_password)} CONNECTION LIMIT {READER_CONNECTIONS}")
-    for name, value in READER_LIMITS.items():
-        _run(connection, f"ALTER ROLE {READER} SET {name} = {_literal(value)}")
-    if may.rolsuper:  # temp_file_limit is for superusers to set
-        _run(connection, f"ALTER ROLE {READER} SET temp_file_limit = {_literal(READER_TEMP_FILE_LIMIT)}")
+    for client in CLIENT_ROLES:
+        _ensure_client(connection, client, password=passwords.get(client.name), superuser=superuser)
+
+
+def _ensure_client(connection: Connection, client: ClientRole, *, password: str | None, superuser: bool) -> None:
+    _run(connection, f"ALTER ROLE {client.name} CONNECTION LIMIT {client.connections}")
+    if password:
+        _run(connection, f"ALTER ROLE {client.name} LOGIN PASSWORD {_literal(password)}")
+    for name, value in client.settings.items():
+        # A search path is a list of names; as one literal it would be a single, odd name.
+        written = value if name == "search_path" else _literal(value)
+        _run(connection, f"ALTER ROLE {client.name} SET {name} = {written}")
+    if superuser:  # temp_file_limit is for superusers to set
+        _run(connection, f"ALTER ROLE {client.name} SET temp_file_limit = {_literal(client.temp_file_limit)}")
+    for group in client.member_of:
+        _run(connection, f"GRANT {group} TO {client.name}")
 
 
 def prepare_database(connection: Connection) -> None:
-    """Give the owner its right to make schemas here, and everyone else none. Raises `RolesError` when not allowed."""
+    """Give the owner its right to make schemas here, the roles theirs to come in, and everyone else none.
+
+    Raises `RolesError` when not allowed. What only a superuser can do is left out for others: `missing_guards` names it.
+    """
     database = _quote(str(connection.scalar(text("SELECT current_database()"))))
+    superuser = _is_superuser(connection)
     try:
         _run(connection, f"GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {database} TO {OWNER}")
-        _run(connection, f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC")
-        _run(connection, f"GRANT CONNECT ON DATABASE {database} TO {APP}, {READER}")
-        if connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
-            # PUBLIC may make large objects: any amount of storage, which the reader's rights on tables say nothing of.
-            _run(connection, f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECT_MAKERS} FROM PUBLIC")
+        _run(connection, f"REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC")
+        _run(connection, f"GRANT CONNECT ON DATABASE {database} TO {APP}, {', '.join(role.name for role in CLIENT_ROLES)}")
     except ProgrammingError as exc:
         raise RolesError(
             f"the administrator's role does not own the database {database}: set DATABASE_ADMIN_URL to one that does"
         ) from exc
+    if superuser:
+        revoke_from_public(connection, but=(OWNER, APP))
+        close_other_databases(connection, ours=ROLES)
+    _appoint_warden(connection)
+
+
+def _appoint_warden(connection: Connection) -> None:
+    """Let the owner's function end sessions, where this administrator can give that away."""
+    for role in WARDEN:
+        attempt = connection.begin_nested()
+        try:
+            _run(connection, f"GRANT {role} TO {OWNER}")
+        except ProgrammingError:
+            attempt.rollback()
+        else:
+            attempt.commit()
+
+
+def missing_guards(connection: Connection) -> list[str]:
+    """Name what a superuser's `pixref init` would have done and this administrator's could not; empty where all is done."""
+    missing = []
+    able = text("SELECT bool_and(pg_has_role(:owner, rolname, 'USAGE')) FROM pg_roles WHERE rolname = ANY(:roles)")
+    if not connection.scalar(able, {"owner": OWNER, "roles": list(WARDEN)}):
+        missing.append(f"sessions of SQL clients that go on too long are not ended (GRANT {', '.join(WARDEN)} TO {OWNER})")
+    if connection.scalar(text("SELECT has_function_privilege(:role, 'pg_advisory_lock(bigint)', 'EXECUTE')"), {"role": READER}):
+        missing.append("SQL clients may take advisory locks and make large objects, and have no limit on temporary files")
+    return missing

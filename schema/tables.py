@@ -21,6 +21,7 @@ from sqlalchemy import (
     ARRAY,
     REAL,
     CheckConstraint,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -128,6 +129,7 @@ class Image(Base):
         CheckConstraint("jsonb_typeof(attributes) = 'object'", name="attributes_object"),
         CheckConstraint("damage IN ('lost', 'corrupt')", name="damage"),
         CheckConstraint("(damage IS NULL) = (damaged_at IS NULL)", name="damage_has_time"),
+        Index("ix_image_not_ready", "id", postgresql_where=text("state <> 'READY'")),
         Index("ix_image_verified_at", "verified_at", "id", postgresql_where=READY),
         Index("ix_image_damage", "id", postgresql_where=text("damage IS NOT NULL")),
         {"comment": "One row a picture; its bytes are in the bucket under object_key."},
@@ -313,6 +315,12 @@ class Prediction(Base):
     score: Mapped[float | None] = mapped_column(REAL, comment="of the best class, 0 to 1")
     scores: Mapped[list[float] | None] = mapped_column(
         ARRAY(REAL), comment="of every class, in the order of model_class.position"
+    )
+    margin: Mapped[float | None] = mapped_column(
+        REAL, Computed("pixref.margin_of(scores)", persisted=True), comment="score of the best class less that of the second"
+    )
+    entropy: Mapped[float | None] = mapped_column(
+        REAL, Computed("pixref.entropy_of(scores)", persisted=True), comment="of the scores, in nats"
     )
     error: Mapped[str | None] = mapped_column(comment="why this picture could not be predicted")
     latency_ms: Mapped[float | None] = mapped_column(REAL, comment="preprocessing and model, without fetching the bytes")

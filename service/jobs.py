@@ -14,6 +14,7 @@ from schema.session import Sessions, open_engine
 from service.upkeep.fixity import verify_due
 from service.upkeep.fsck import fsck
 from service.upkeep.model_files import verify_due_versions
+from service.upkeep.sessions import end_overdue_sessions
 from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 
@@ -22,6 +23,7 @@ QUEUE_UPKEEP = "upkeep"
 SWEEP = "pixref:sweep"
 VERIFY = "pixref:verify"
 FSCK = "pixref:fsck"
+END_OVERDUE = "pixref:end-overdue-sessions"
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,11 @@ def run_fsck(context: procrastinate.JobContext, timestamp: int | None = None) ->
     """Compare rows and bucket, and mark and quarantine within the guards: every night."""
     parts = context.additional_context
     return fsck(parts["sessions"], parts["store"], repair=True).to_json()
+
+
+def run_end_overdue(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:
+    """End SQL clients' sessions that go on too long: every minute."""
+    return {"ended": end_overdue_sessions(context.additional_context["sessions"])}
 
 
 def worker_app(database_url: str) -> procrastinate.App:
@@ -79,7 +86,11 @@ def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     # Not by a blueprint of the module: an app that takes one over renames its tasks, so a second app would find none.
     sweep_task = app.task(name=SWEEP, queue=QUEUE_UPKEEP, queueing_lock=SWEEP, pass_context=True)(run_sweep)
     app.periodic(cron="* * * * *")(sweep_task)
-    for name, cron, function in ((VERIFY, "17 * * * *", run_verify), (FSCK, "43 3 * * *", run_fsck)):
+    for name, cron, function in (
+        (END_OVERDUE, "* * * * *", run_end_overdue),
+        (VERIFY, "17 * * * *", run_verify),
+        (FSCK, "43 3 * * *", run_fsck),
+    ):
         task = app.task(name=name, queue=QUEUE_UPKEEP, queueing_lock=name, pass_context=True)(function)
         app.periodic(cron=cron)(task)
     return app

@@ -4,7 +4,7 @@
 setting's name and the accepted form (`SettingsError`). Four views of the same file, so that no process sees more than it needs:
 
     Settings        web, worker and the commands of a running service
-    ReaderSettings  adds the password of SQL clients, for `pixref sql`
+    ReaderSettings  adds the passwords of SQL clients, for `pixref sql`
     InitSettings    adds what only `pixref init` may see: the database administrator and the store's root key
     LocalSettings   `pixref dev` (`make run`): ports and folders of the servers that it starts itself
 """
@@ -225,6 +225,11 @@ class ReaderSettings(Settings):
     reader_password: Secret | None = Field(
         None, validation_alias="PIXREF_READER_PASSWORD", description="password of pixref_reader, the role of SQL clients"
     )
+    analyst_password: Secret | None = Field(
+        None,
+        validation_alias="PIXREF_ANALYST_PASSWORD",
+        description="password of pixref_analyst, the role of SQL clients with tables of their own",
+    )
 
 
 class InitSettings(ReaderSettings):
@@ -259,6 +264,9 @@ class LocalSettings(_Web, _Place):
     database_url: DatabaseUrl | None = Field(None, validation_alias="DATABASE_URL", description="use this PostgreSQL, start none")
     reader_password: Secret | None = Field(
         None, validation_alias="PIXREF_READER_PASSWORD", description="password of pixref_reader; default: a random one"
+    )
+    analyst_password: Secret | None = Field(
+        None, validation_alias="PIXREF_ANALYST_PASSWORD", description="password of pixref_analyst; default: a random one"
     )
     s3_endpoint: HttpUrl | None = Field(None, validation_alias="S3_ENDPOINT", description="use this S3 server, start none")
     s3_access_key: str | None = Field(None, validation_alias="S3_ACCESS_KEY", description="key for S3_ENDPOINT")

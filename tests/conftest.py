@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from schema.provision import ensure_database, provision_database
-from schema.roles import APP, prepare_database
+from schema.roles import ANALYST, APP, CLIENT_ROLES, READER, prepare_database
 from schema.session import Sessions, open_engine
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token, local_actor
@@ -40,6 +40,7 @@ from storage.provision import ensure_bucket
 from tests.servers import S3Server, require
 
 PASSWORD = "test-password"
+PASSWORDS = {role.name: PASSWORD for role in CLIENT_ROLES}
 ROOT_USER, ROOT_PASSWORD = "root-of-tests", "root-of-tests-secret"
 TEMPLATE = "template_pixref"
 MODELS = PROJECT_DIR / "models"
@@ -101,7 +102,7 @@ def template_database(postgres: PostgresServer) -> str:
     """A database at head, for the others to be copied from."""
     admin = postgres.url("postgres", PASSWORD, TEMPLATE)
     ensure_database(admin)
-    provision_database(admin, app_url=postgres.url(APP, PASSWORD, TEMPLATE), reader_password=PASSWORD)
+    provision_database(admin, app_url=postgres.url(APP, PASSWORD, TEMPLATE), passwords=PASSWORDS)
     return TEMPLATE
 
 
@@ -131,7 +132,12 @@ def database_url(postgres: PostgresServer, database: str) -> str:
 
 @pytest.fixture
 def reader_url(postgres: PostgresServer, database: str) -> URL:
-    return make_url(postgres.url("pixref_reader", PASSWORD, database)).set(drivername="postgresql+psycopg2")
+    return make_url(postgres.url(READER, PASSWORD, database)).set(drivername="postgresql+psycopg2")
+
+
+@pytest.fixture
+def analyst_url(postgres: PostgresServer, database: str) -> URL:
+    return make_url(postgres.url(ANALYST, PASSWORD, database)).set(drivername="postgresql+psycopg2")
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 import schema.tables  # noqa: F401  (fills the metadata)
+from schema import catalog
 from schema.base import SCHEMA, Base
 from schema.roles import OWNER
 
@@ -36,6 +37,8 @@ def run(connection: Connection) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        catalog.tidy(lambda statement: connection.execute(text(statement)))
+        connection.commit()
     finally:
         connection.rollback()
         for setting in ("ROLE", "lock_timeout", "statement_timeout"):

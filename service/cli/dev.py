@@ -57,8 +57,10 @@ def _servers(settings: LocalSettings, secrets: LocalSecrets, state: StateDir) ->
     """Return the servers to start, and the settings by which the service reaches them; a server that the user names is not started."""
     children: list[Child] = []
     reader = settings.reader_password.get_secret_value() if settings.reader_password else secrets.reader_password
+    analyst = settings.analyst_password.get_secret_value() if settings.analyst_password else secrets.analyst_password
     reached = {
         "PIXREF_READER_PASSWORD": reader,
+        "PIXREF_ANALYST_PASSWORD": analyst,
         "PIXREF_SECRET_KEY": secrets.secret_key,
         "PIXREF_ADMIN_TOKEN": secrets.admin_token,
         "PIXREF_HOST": settings.host,

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from schema.provision import ensure_database, init_lock, provision_database
+from schema.roles import ANALYST, READER
 from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token, local_actor
@@ -93,9 +94,12 @@ def command() -> None:
     if created:
         click.echo("database: created")
     with interruptible(), init_lock(admin_url):
-        reader = settings.reader_password.get_secret_value() if settings.reader_password else None
-        provision_database(admin_url, app_url=app_url, reader_password=reader)
+        given = {READER: settings.reader_password, ANALYST: settings.analyst_password}
+        passwords = {role: password.get_secret_value() for role, password in given.items() if password}
+        missing = provision_database(admin_url, app_url=app_url, passwords=passwords)
         click.echo("database: roles and tables are at head")
+        for guard in missing:
+            click.echo(f"database: a superuser's `pixref init` would do more: {guard}", err=True)
         _store(settings)
         click.echo(f"bucket: {settings.s3_bucket} is ready")
         sessions, store = open_rows(settings, name="init"), open_store(settings)

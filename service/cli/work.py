@@ -14,6 +14,11 @@ from service.settings import Settings
 from service.upkeep.checks import check_database
 from service.wiring import open_rows, open_store
 
+# Not by LISTEN: whoever may connect to a database may NOTIFY there, and the queue's listener believes what it is told; a word that is no
+# JSON ends it, and the worker with it.
+POLL_S = 1.0
+# The nightly and the hourly check may take long, and the jobs of every minute must not wait for them.
+CONCURRENCY = 4
 # In-flight jobs get this long after SIGTERM; what is cut off then is taken up by the next worker.
 GRACE_S = 20
 
@@ -30,7 +35,9 @@ def command() -> None:
     async def run() -> None:
         async with app.open_async():
             await app.run_worker_async(
-                concurrency=2,
+                concurrency=CONCURRENCY,
+                listen_notify=False,
+                fetch_job_polling_interval=POLL_S,
                 shutdown_graceful_timeout=GRACE_S,
                 delete_jobs="successful",
                 additional_context=parts(sessions, open_store(settings)),

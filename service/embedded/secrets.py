@@ -27,6 +27,11 @@ class LocalSecrets:
     s3_secret_key: str = field(default_factory=_secret, repr=False)
     secret_key: str = field(default_factory=_secret, repr=False)
     admin_token: str = field(default_factory=_secret, repr=False)
+    analyst_password: str = field(default_factory=_secret, repr=False)
+
+
+# A file that is older than these gets them; what else is missing from a file is damage.
+_ADDED = frozenset({"analyst_password"})
 
 
 def load_or_create_secrets(file: Path) -> LocalSecrets:
@@ -36,9 +41,11 @@ def load_or_create_secrets(file: Path) -> LocalSecrets:
     """
     try:
         known = json.loads(file.read_text())
-        return LocalSecrets(**{each.name: _text(known[each.name]) for each in fields(LocalSecrets)})
+        found = {
+            each.name: _text(known[each.name]) for each in fields(LocalSecrets) if each.name in known or each.name not in _ADDED
+        }
     except FileNotFoundError:
-        return _create(file)
+        return _keep(LocalSecrets(), file)
     except NotADirectoryError:
         raise _unwritable(file, "Not a directory") from None
     except (ValueError, KeyError, TypeError):
@@ -47,10 +54,11 @@ def load_or_create_secrets(file: Path) -> LocalSecrets:
         ) from None
     except OSError as exc:
         raise _unwritable(file, exc.strerror) from None
+    held = LocalSecrets(**found)
+    return held if len(found) == len(fields(LocalSecrets)) else _keep(held, file)
 
 
-def _create(file: Path) -> LocalSecrets:
-    made = LocalSecrets()
+def _keep(made: LocalSecrets, file: Path) -> LocalSecrets:
     unfinished = file.with_suffix(".new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

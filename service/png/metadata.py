@@ -28,6 +28,8 @@ def read_metadata(layout: Layout, max_text_bytes: int) -> tuple[dict[str, Any], 
     taken_at: datetime | None = None
     if layout.palette:
         facts["palette_size"] = layout.palette.length // 3
+    if layout.header.interlaced:
+        facts["interlaced"] = True
     if not layout.ancillary:
         return facts, exif, taken_at
     text = _TextFacts(max_text_bytes)

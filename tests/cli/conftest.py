@@ -44,6 +44,7 @@ def variables(settings: Settings, tmp_path: Path) -> dict[str, str]:
         "S3_BUCKET": settings.s3_bucket,
         "PIXREF_SECRET_KEY": settings.secret_key.get_secret_value(),
         "PIXREF_READER_PASSWORD": PASSWORD,
+        "PIXREF_ANALYST_PASSWORD": PASSWORD,
         "PIXREF_STATE_DIR": str(tmp_path / "var"),
     }
 

@@ -16,7 +16,7 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from schema.provision import ensure_database, provision_database
-from schema.roles import APP
+from schema.roles import APP, READER
 from schema.session import Sessions, open_engine
 from service.accounts.tokens import local_actor
 from service.embedded.minio import MinioServer, find_minio
@@ -102,7 +102,7 @@ def running_world(folder: Path) -> Iterator[World]:
         )
         admin_url, app_url = postgres.url("postgres", PASSWORD, "faults"), postgres.url(APP, PASSWORD, "faults")
         ensure_database(admin_url)
-        provision_database(admin_url, app_url=app_url, reader_password=PASSWORD)
+        provision_database(admin_url, app_url=app_url, passwords={READER: PASSWORD})
         ensure_bucket(minio.endpoint, access_key=ROOT, secret_key=PASSWORD, bucket="faults")
         _make_read_only_key(minio, "faults")
         to_postgres, to_minio = stack.enter_context(Proxy(postgres.port)), stack.enter_context(Proxy(minio.port))

@@ -37,6 +37,7 @@ SEEN_BY = {
     "PIXREF_S3_SECRET_KEY": {"init", "web", "worker"},
     "PIXREF_SECRET_KEY": {"init", "web", "worker"},
     "PIXREF_READER_PASSWORD": {"init", "worker", "pgadmin"},
+    "PIXREF_ANALYST_PASSWORD": {"init", "worker", "pgadmin"},
     "PIXREF_ADMIN_TOKEN": {"init"},
     "PGADMIN_PASSWORD": {"pgadmin"},
 }
@@ -168,8 +169,9 @@ def test_every_variable_of_the_example_is_explained_in_the_line_above() -> None:
 
 def test_application_gets_only_settings_that_it_knows() -> None:
     known = {str(field.validation_alias) for field in InitSettings.model_fields.values()}
-    guarded = PRIVILEGED | {"PIXREF_READER_PASSWORD"}
-    allowed: dict[str, AbstractSet[str]] = {"init": guarded, "worker": {"PIXREF_READER_PASSWORD"}, "web": set()}
+    clients = {"PIXREF_READER_PASSWORD", "PIXREF_ANALYST_PASSWORD"}
+    guarded = PRIVILEGED | clients
+    allowed: dict[str, AbstractSet[str]] = {"init": guarded, "worker": clients, "web": set()}
     for name in OURS:
         given = set(SERVICES[name]["environment"])
         assert given <= known
@@ -200,17 +202,16 @@ def test_builder_is_sent_nothing_but_what_the_image_needs() -> None:
     assert {line[1:] for line in lines if line.startswith("!")} == {path.strip("/") for line in sources for path in line.split()}
 
 
-def test_pgadmin_points_at_the_database_as_the_reader() -> None:
-    [server] = json.loads((PROJECT / "deploy/pgadmin/servers.json").read_text())["Servers"].values()
-    assert (server["Host"], server["Port"], server["MaintenanceDB"], server["Username"]) == (
-        "db",
-        5432,
-        "pixref",
-        "pixref_reader",
-    )
-    assert "Password" not in server
-    # pgAdmin looks for a relative password file in its user's own folder, where its start script copies PGPASS_FILE.
-    assert server["ConnectionParameters"]["passfile"] == ".pgpass"
+def test_pgadmin_points_at_the_database_as_its_sql_clients() -> None:
+    servers = list(json.loads((PROJECT / "deploy/pgadmin/servers.json").read_text())["Servers"].values())
+    assert [server["Username"] for server in servers] == ["pixref_reader", "pixref_analyst"]
+    script = SERVICES["pgadmin"]["entrypoint"][-1]
+    for server in servers:
+        assert (server["Host"], server["Port"], server["MaintenanceDB"]) == ("db", 5432, "pixref")
+        assert "Password" not in server
+        # pgAdmin looks for a relative password file in its user's own folder, where its start script copies PGPASS_FILE.
+        assert server["ConnectionParameters"]["passfile"] == ".pgpass"
+        assert f"db:5432:*:{server['Username']}:%s" in script
 
 
 def test_starting_without_env_says_in_one_sentence_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from schema.provision import provision_database
-from schema.roles import RolesError
+from schema.roles import READER, RolesError
 from schema.session import Sessions
 from service.embedded.postgres import PostgresServer
-from tests.conftest import PASSWORD, run_as_admin
+from tests.conftest import PASSWORD, PASSWORDS, run_as_admin
 from tests.factories import execute
 
 VIEWS = ["images", "labels", "tags", "image_tags", "label_history", "models", "predictions"]
@@ -95,13 +95,13 @@ def test_repeating_init_sets_a_new_password(postgres: PostgresServer, database: 
     admin = postgres.url("postgres", PASSWORD, database)
     tricky = 'it\'s \\ "quoted" %s'
     try:
-        provision_database(admin, app_url=database_url, reader_password=tricky)
+        provision_database(admin, app_url=database_url, passwords={READER: tricky})
         with create_engine(reader_url.set(password=tricky), poolclass=NullPool).connect() as connection:
             assert connection.scalar(text("SELECT 1")) == 1
         with pytest.raises(OperationalError, match="password"):
             create_engine(reader_url, poolclass=NullPool).connect()
     finally:
-        provision_database(admin, app_url=database_url, reader_password=PASSWORD)
+        provision_database(admin, app_url=database_url, passwords=PASSWORDS)
 
 
 def test_a_login_of_ones_own_becomes_a_member_of_the_app_role(postgres: PostgresServer, database: str) -> None:
@@ -109,7 +109,7 @@ def test_a_login_of_ones_own_becomes_a_member_of_the_app_role(postgres: Postgres
     run_as_admin(postgres, f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}'")
     try:
         own = postgres.url(login, PASSWORD, database)
-        provision_database(postgres.url("postgres", PASSWORD, database), app_url=own, reader_password=None)
+        provision_database(postgres.url("postgres", PASSWORD, database), app_url=own, passwords={})
         engine = create_engine(make_url(own).set(drivername="postgresql+psycopg2"), poolclass=NullPool)
         with engine.connect() as connection:
             connection.exec_driver_sql("INSERT INTO pixref.tag (name) VALUES ('mine')")
@@ -121,7 +121,7 @@ def test_a_login_of_ones_own_becomes_a_member_of_the_app_role(postgres: Postgres
 
 def test_an_administrator_without_rights_is_told_so(postgres: PostgresServer, database_url: str) -> None:
     with pytest.raises(RolesError, match="DATABASE_ADMIN_URL"):
-        provision_database(database_url, app_url=database_url, reader_password=None)
+        provision_database(database_url, app_url=database_url, passwords={})
 
 
 def test_a_statement_that_takes_too_long_is_ended(reader: Connection, sessions: Sessions) -> None:

@@ -19,7 +19,7 @@ from service.embedded.postgres import PostgresServer
 from service.errors import DatabaseUnavailable
 from service.upkeep.checks import check_database
 from service.web.health import READINESS, Readiness
-from tests.conftest import PASSWORD, TokenClient, run_as_admin
+from tests.conftest import PASSWORD, PASSWORDS, TokenClient, run_as_admin
 from tests.factories import execute, one, together
 
 
@@ -97,7 +97,7 @@ def test_two_inits_of_one_empty_database_take_turns(postgres: PostgresServer, em
     def init(_: int) -> bool:
         made = ensure_database(admin)
         with init_lock(admin):
-            provision_database(admin, app_url=postgres.url(APP, PASSWORD, empty), reader_password=PASSWORD)
+            provision_database(admin, app_url=postgres.url(APP, PASSWORD, empty), passwords=PASSWORDS)
         return made
 
     made = together(3, init)

@@ -1,0 +1,60 @@
+"""What PostgreSQL gives to everybody and SQL clients must not have: taken from PUBLIC, given back to those who need it.
+
+Only a superuser can; it concerns this database alone, and is repeated by every `pixref init`.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+# Functions of pg_catalog, by name. None is called by psql, pgAdmin or a driver.
+FUNCTIONS = (
+    "^pg_(try_)?advisory_",  # locks that outlive a transaction, and that others wait for
+    "^(lo_.*|lowrite|loread)$",  # large objects: any amount of storage, which rights on tables say nothing of
+    "^pg_terminate_backend$",  # other people's sessions of the same role
+    "^pg_logical_emit_message$",  # writes into the WAL, as much as one likes
+    "^pg_export_snapshot$",  # a file for each call, until the transaction ends
+    "^(pg_current_xact_id|txid_current)$",  # uses up transaction numbers
+)
+# A block of PL/pgSQL can catch its own cancellation, and a function in a table's constraint runs as whoever restores the table.
+LANGUAGES = ("plpgsql", "sql")
+# Made by initdb for administrators, open to everybody: a client could make temporary tables there, or hold locks.
+MAINTENANCE = ("postgres", "template1")
+
+
+def revoke_from_public(connection: Connection, *, but: Sequence[str]) -> None:
+    """Take the functions and languages from PUBLIC and give them to the roles in `but`."""
+    found = connection.scalars(
+        text("""
+            SELECT oid::regprocedure::text FROM pg_proc
+            WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ ANY (:patterns)"""),
+        {"patterns": list(FUNCTIONS)},
+    ).all()
+    public = text("""
+        SELECT EXISTS (SELECT FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+                       WHERE pg_proc.oid = CAST(:function AS regprocedure) AND a.grantee = 0)""")
+    # Only what is open: each REVOKE rewrites a row of the catalogue, and some functions were never for everybody.
+    functions = ", ".join(each for each in found if connection.scalar(public, {"function": each}))
+    roles = ", ".join(but)
+    if functions:
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {roles}")
+        connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
+    for language in LANGUAGES:
+        connection.exec_driver_sql(f"GRANT USAGE ON LANGUAGE {language} TO {roles}")
+        connection.exec_driver_sql(f"REVOKE USAGE ON LANGUAGE {language} FROM PUBLIC")
+    connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+
+
+def close_other_databases(connection: Connection, *, ours: Sequence[str]) -> None:
+    """Keep SQL clients out of the maintenance databases, where nobody but `ours` and superusers signs in to this server at all.
+
+    On a server that serves others too, who may connect where is its administrator's to say.
+    """
+    others = text("SELECT count(*) FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL (:ours)")
+    if connection.scalar(others, {"ours": list(ours)}):
+        return
+    present = connection.scalars(
+        text("SELECT datname FROM pg_database WHERE datname = ANY (:names)"), {"names": list(MAINTENANCE)}
+    )
+    for name in present.all():
+        connection.exec_driver_sql(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
