@@ -1,6 +1,7 @@
 """`pixref work`: the background worker."""
 
 import asyncio
+import logging
 
 import click
 import psycopg
@@ -12,6 +13,7 @@ from service.jobs import parts, worker_app
 from service.logs import set_up
 from service.settings import Settings
 from service.upkeep.checks import check_database
+from service.upkeep.sessions import end_overdue_sessions
 from service.wiring import open_rows, open_store
 
 # Not by LISTEN: whoever may connect to a database may NOTIFY there, and the queue's listener believes what it is told; a word that is no
@@ -22,6 +24,8 @@ CONCURRENCY = 4
 # In-flight jobs get this long after SIGTERM; what is cut off then is taken up by the next worker.
 GRACE_S = 20
 
+log = logging.getLogger(__name__)
+
 
 @click.command()
 def command() -> None:
@@ -30,6 +34,8 @@ def command() -> None:
     set_up(settings.log_level)
     sessions = open_rows(settings, name="worker")
     check_database(sessions)  # the queue itself would wait half a minute for a database that is not there
+    if end_overdue_sessions(sessions) is None:
+        log.warning("SQL clients' sessions that go on too long cannot be ended here: `pixref init` says what is missing")
     app = worker_app(settings.database_url.get_secret_value())
 
     async def run() -> None:

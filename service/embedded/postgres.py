@@ -22,6 +22,9 @@ from service.embedded.ports import LOOPBACK, require_free_port
 SUPERUSER = "postgres"
 _MAJOR = "18"
 _ORPHAN_PATIENCE_S = 10.0
+# What one session may allocate, as in docker-compose.yml: whoever may ask may also SET work_mem, or build one text of a gigabyte. Beyond it
+# the statement fails with "out of memory" and its session goes on, where the kernel would end a process and, with it, everybody's sessions.
+SESSION_MEMORY_BYTES = 256 * 1024 * 1024
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -103,9 +106,14 @@ class PostgresServer(Child):
             )
 
     def command_prefix(self) -> list[str]:
+        # Linux counts private memory alone under this limit; shared buffers are not in it.
+        prlimit = shutil.which("prlimit") if sys.platform == "linux" else None
+        prefix = [prlimit, f"--data={SESSION_MEMORY_BYTES}"] if prlimit else []
         if self._user is None:
-            return []
-        return self._user.command_prefix([self.data_dir, self._binaries / "postgres", Path(sys.executable), Path(__file__)])
+            return prefix
+        return prefix + self._user.command_prefix(
+            [self.data_dir, self._binaries / "postgres", Path(sys.executable), Path(__file__)]
+        )
 
     def is_ready(self) -> bool:
         try:

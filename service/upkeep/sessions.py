@@ -1,10 +1,11 @@
 """End SQL clients' sessions that go on too long: the limits in their settings are theirs to lift, this one is not."""
 
 import logging
+from collections.abc import Sequence
 
 from sqlalchemy import text
 
-from schema.roles import CLIENT_ROLES
+from schema.roles import CLIENT_ROLES, ClientRole
 from schema.session import Sessions
 
 END = text("SELECT pixref.end_overdue_sessions(:client, CAST(:statement AS interval), CAST(:transaction AS interval))")
@@ -12,10 +13,10 @@ END = text("SELECT pixref.end_overdue_sessions(:client, CAST(:statement AS inter
 log = logging.getLogger(__name__)
 
 
-def end_overdue_sessions(sessions: Sessions) -> int | None:
+def end_overdue_sessions(sessions: Sessions, roles: Sequence[ClientRole] = CLIENT_ROLES) -> int | None:
     """Return how many were ended; None where `pixref init` was not run by a superuser, so that none can be."""
     ended = 0
-    for role in CLIENT_ROLES:
+    for role in roles:
         with sessions() as session, session.begin():
             limits = {"statement": role.longest_statement, "transaction": role.longest_transaction}
             done: int | None = session.scalar(END, {"client": role.name, **limits})

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.embedded.postgres import SESSION_MEMORY_BYTES
 from service.settings import PRIVILEGED, InitSettings, LocalSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -96,6 +97,10 @@ def test_service_is_unprivileged_and_limited(name: str) -> None:
     assert all(re.search(r":(.*,)?size=\d+m\b", entry) for entry in service["tmpfs"])
     # The store's image has no user of its own; without capabilities its root can only what any owner of /data can.
     assert service.get("user", "root") in {"10001:10001", "postgres", "5050:0"} or name == "store"
+
+
+def test_one_session_of_the_database_cannot_take_all_its_memory() -> None:
+    assert SERVICES["db"]["ulimits"] == {"data": SESSION_MEMORY_BYTES}
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
