@@ -88,6 +88,20 @@ def test_the_connection_line_is_the_readers(pixref: Pixref, picture: int) -> Non
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{picture}\n"
 
 
+def test_an_analyst_makes_tables_and_what_is_made_stays(pixref: Pixref, picture: int) -> None:
+    made = pixref("sql", "--as", "analyst", "create table jokes (image_id bigint, joke text)")
+    assert (made.code, made.out) == (0, "CREATE TABLE\n")
+    told = pixref("sql", "--as", "analyst", f"insert into jokes values ({picture}, 'x') returning joke", "--format", "csv")
+    assert told.out.split() == ["joke", "x"]
+    joined = pixref("sql", "--as", "analyst", "select label, joke from images join jokes using (image_id)", "--format", "json")
+    assert json.loads(joined.out) == [{"label": "[red]giraffe", "joke": "x"}]
+    assert "pixref_analyst:" in pixref("sql", "--as", "analyst", "--connect").out
+    assert "permission denied" in pixref("sql", "select * from scratch.jokes").err
+    assert (
+        "PIXREF_ANALYST_PASSWORD: is not set" in pixref("sql", "--as", "analyst", "x", env={"PIXREF_ANALYST_PASSWORD": None}).err
+    )
+
+
 def test_trouble_with_the_readers_password(pixref: Pixref) -> None:
     unset = pixref("sql", "select 1", env={"PIXREF_READER_PASSWORD": None})
     assert unset.code == 2

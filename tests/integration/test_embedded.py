@@ -1,5 +1,6 @@
 """The servers of `make run`: data survives restarts and kills, loopback only, and refusals name the way out."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -332,6 +334,18 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     assert len(set(values)) == len(values)
     assert all(value not in repr(made) for value in values)
     assert load_or_create_secrets(tmp_path / "other" / "secrets.json") != made
+
+
+def test_secrets_that_a_later_release_needs_are_added_to_an_older_file(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    made = load_or_create_secrets(file)
+    older = json.loads(file.read_text())
+    del older["analyst_password"]
+    file.write_text(json.dumps(older))
+    added = load_or_create_secrets(file)
+    assert replace(added, analyst_password=made.analyst_password) == made
+    assert load_or_create_secrets(file) == added
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"secret_key": 7}'])
