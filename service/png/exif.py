@@ -54,7 +54,8 @@ def read_exif(block: bytes) -> tuple[dict[str, Any], datetime | None]:
         moment = _moment(tags.get(tag), tags.get(offset_tag))
         if moment:
             facts[name] = moment.isoformat()
-            taken_at = taken_at or (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            # In UTC: offsets of 16 hours and more occur in files, and PostgreSQL refuses them.
+            taken_at = taken_at or (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
     return facts, taken_at
 
 

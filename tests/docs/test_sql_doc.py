@@ -1,4 +1,8 @@
-"""docs/sql.md: every query runs as `pixref_reader` and finds something, the views are as described, the script works as it stands."""
+"""docs/sql.md: every question gives the answer that is shown, the views are as described, the snippets and the script work as they stand.
+
+After a change of a view or a question, `PIXREF_REFRESH_DOCS=1 .venv/bin/pytest tests/docs/test_sql_doc.py` writes views and answers anew; read the
+difference before you commit it.
+"""
 
 import os
 import re
@@ -7,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import islice
 from pathlib import Path
 
 import psycopg2
@@ -19,91 +22,121 @@ from werkzeug.serving import make_server
 from schema.session import Sessions
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token
-from service.datasets.mnist import pictures
-from service.models.bulk import batches_unpredicted, predict_batch
-from service.models.registry import find_version
-from service.models.serving import load
-from service.pictures.bulk import upload_many
-from service.pictures.labels import set_label
-from service.png import PngLimits
+from service.embedded.postgres import find_binaries
 from service.settings import PROJECT_DIR
 from storage.base import ObjectStore
+from tests.docs.known_store import GIRAFFE, fill
 from tests.factories import add_image
 
-TEXT = (PROJECT_DIR / "docs" / "sql.md").read_text()
-QUERIES = re.findall(r"^```sql\n(.+?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
-SCRIPTS = re.findall(r"^```python\n(.+?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
-PHOTOS = PROJECT_DIR / "samples" / "photos"
-GIRAFFE = (PHOTOS / "giraffe.png").read_bytes()
-DIGITS = 60
-SHORT = {"timestamptz": "timestamp with time zone"}
+FILE = PROJECT_DIR / "docs" / "sql.md"
+TEXT = FILE.read_text()
+REFRESH = "PIXREF_REFRESH_DOCS" in os.environ
+SHORT = {"timestamp with time zone": "timestamptz"}
+
+# A code block with the answer that stands below it.
+ANSWERED = re.compile(
+    r"^```(?P<language>sql|python|sh)\n(?P<code>[^`]+?)^```\n\n^```\n(?P<answer>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+ANALYSTS = "### With tables of your own"
+
+
+def section(title: str) -> str:
+    """Return what stands below a heading of the second level."""
+    return TEXT.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+QUESTIONS = list(ANSWERED.finditer(section("Questions")))
+SNIPPETS = list(ANSWERED.finditer(section("Connect")))
+
+
+def line_of(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture
 def reader(reader_url: URL) -> Iterator[psycopg2.extensions.connection]:
-    line = reader_url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with closing(psycopg2.connect(line)) as connection:
+    with closing(psycopg2.connect(line_of(reader_url))) as connection:
         connection.autocommit = True
         yield connection
 
 
-def add_giraffe(sessions: Sessions, store: ObjectStore, actor: Actor) -> int:
-    return add_image(
-        sessions,
-        store,
-        actor,
-        GIRAFFE,
-        original_name="giraffe.png",
-        label="giraffe",
-        tags=["giraffe", "savanna"],
-        attributes={"camera": "M3", "place": "Etosha"},
-    )
-
-
 @pytest.fixture
-def filled(sessions: Sessions, store: ObjectStore, actor: Actor, mnist_model: int) -> None:
-    """Digits, one of them relabelled, a giraffe, a picture without a label, and one that came after the predictions."""
-    upload_many(
-        sessions,
-        store,
-        islice(pictures(PROJECT_DIR / "samples", "train"), DIGITS),
-        limits=PngLimits(),
-        source="mnist",
-        actor=actor,
-        refuse=lambda candidate, error: pytest.fail(error.detail),
-    )
-    add_giraffe(sessions, store, actor)
-    add_image(sessions, store, actor, (PHOTOS / "plot.png").read_bytes())
-    set_label(sessions, 1, "giraffe", actor=actor)
-    loaded = load(sessions, store, find_version(sessions, "mnist", version=mnist_model))
-    for ids in batches_unpredicted(sessions, loaded.artifact.version_id):
-        predict_batch(sessions, store, loaded, ids, actor=actor)
-    add_image(sessions, store, actor, (PHOTOS / "badge.png").read_bytes())
+def known(sessions: Sessions, store: ObjectStore, actor: Actor, mnist_model: int, admin_url: URL, database_url: str) -> None:
+    fill(sessions, store, actor, admin_url, database_url, mnist_model)
 
 
-@pytest.mark.usefixtures("filled")
-def test_every_query_runs_and_finds_something(reader: psycopg2.extensions.connection) -> None:
-    assert len(QUERIES) >= 12
-    for query in QUERIES:
-        with reader.cursor() as cursor:
-            cursor.execute(query)
-            assert cursor.fetchall(), f"this finds nothing:\n{query}"
+def run(command: list[str | Path], line: str, given: str = "") -> str:
+    """Run a client as the document tells its reader to, and return what it prints."""
+    path = f"{find_binaries()}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PIXREF_SQL": line, "PATH": path, "PGTZ": "UTC"}
+    done = subprocess.run(command, input=given, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    # psql pads its columns; editors take such spaces away.
+    return "".join(f"{text.rstrip()}\n" for text in done.stdout.rstrip().splitlines())
+
+
+def replace_answers(answers: dict[str, str]) -> None:
+    """Write the answers of these blocks into the document."""
+    text = FILE.read_text()
+    for code, answer in answers.items():
+        block = re.compile(r"(```\w+\n" + re.escape(code) + r"```\n\n```\n).*?(^```$)", re.DOTALL | re.MULTILINE)
+        text, count = block.subn(lambda found, answer=answer: found[1] + answer + found[2], text)
+        assert count == 1, code
+    FILE.write_text(text)
+
+
+@pytest.mark.usefixtures("known")
+def test_every_question_gives_the_answer_that_is_shown(reader_url: URL, analyst_url: URL) -> None:
+    assert len(QUESTIONS) >= 40
+    start_of_analysts = section("Questions").index(ANALYSTS)
+    answers, wrong = {}, []
+    for question in QUESTIONS:
+        url = reader_url if question.start() < start_of_analysts else analyst_url
+        answer = run(["psql", line_of(url), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"], line_of(url), question["code"])
+        answers[question["code"]] = answer
+        if answer != question["answer"]:
+            wrong.append(f"{question['code']}\n{answer}")
+    if REFRESH:
+        replace_answers(answers)
+    else:
+        assert not wrong, "\n".join(wrong)
+
+
+def test_no_question_is_without_an_answer() -> None:
+    blocks = re.findall(r"^```sql$", TEXT, re.MULTILINE)
+    assert len(blocks) == len([each for each in QUESTIONS if each["language"] == "sql"])
+    assert all(each["answer"].strip() for each in (*QUESTIONS, *SNIPPETS)) or REFRESH
+
+
+@pytest.mark.usefixtures("known")
+def test_every_client_connects_as_it_is_told(reader_url: URL, analyst_url: URL, tmp_path: Path) -> None:
+    assert [each["language"] for each in SNIPPETS] == ["sh", "python", "python", "python", "python"]
+    answers = {}
+    for place, snippet in enumerate(SNIPPETS):
+        line = line_of(analyst_url if "to_sql" in snippet["code"] else reader_url)
+        program = tmp_path / f"snippet{place}.py"
+        program.write_text(snippet["code"])
+        command: list[str | Path] = [sys.executable, program] if snippet["language"] == "python" else ["sh", program]
+        answers[snippet["code"]] = answer = run(command, line)
+        assert answer == snippet["answer"] or REFRESH, f"{snippet['code']}\n{answer}"
+    if REFRESH:
+        replace_answers(answers)
 
 
 def test_giraffes_are_found_by_label_and_by_tag(
     sessions: Sessions, store: ObjectStore, actor: Actor, reader: psycopg2.extensions.connection
 ) -> None:
     add_image(sessions, store, actor, label="lion", tags=["savanna"])
-    giraffe = add_giraffe(sessions, store, actor)
-    by_label, by_tag, by_both_tags = QUERIES[:3]
-    for query in (by_label, by_tag, by_both_tags):
+    giraffe = add_image(sessions, store, actor, GIRAFFE, label="giraffe", tags=["giraffe", "savanna"])
+    for question in QUESTIONS[:3]:
         with reader.cursor() as cursor:
-            cursor.execute(query)
+            cursor.execute(question["code"])
             assert [row[0] for row in cursor.fetchall()] == [giraffe]
 
 
-def test_the_views_are_as_described(reader: psycopg2.extensions.connection) -> None:
-    with reader.cursor() as cursor:
+def described(connection: psycopg2.extensions.connection) -> str:
+    """Write the section of the views as the database tells it."""
+    with connection.cursor() as cursor:
         cursor.execute(
             """
             select c.relname, obj_description(c.oid), a.attname, format_type(a.atttypid, a.atttypmod), col_description(c.oid, a.attnum)
@@ -112,13 +145,27 @@ def test_the_views_are_as_described(reader: psycopg2.extensions.connection) -> N
             order by c.relname, a.attnum
             """
         )
-        in_database = cursor.fetchall()
-    described = []
-    sections = re.findall(r"^### `(\w+)`\n\n(.+?)\n\n(.+?)\n\n", TEXT, flags=re.DOTALL | re.MULTILINE)
-    for view, about, table in sorted(sections):
-        for column, kind, text in re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", table, flags=re.MULTILINE):
-            described.append((view, about, column, SHORT.get(kind, kind), text))
-    assert described == in_database
+        found = cursor.fetchall()
+    written, before = [], None
+    for view, about, column, kind, text in found:
+        if view != before:
+            written.append(f"\n### `{view}`\n\n{about}\n\n| column | type | |\n|---|---|---|")
+            before = view
+        written.append(f"| `{column}` | {SHORT.get(kind, kind)} | {text} |")
+    return "\n".join(written)
+
+
+def test_the_views_are_as_described(reader: psycopg2.extensions.connection) -> None:
+    told = described(reader)
+    introduction, _, rest = section("The views").partition("\n### ")
+    if REFRESH:
+        text = FILE.read_text()
+        start = text.index("\n## The views\n") + len("\n## The views\n") + len(introduction)
+        FILE.write_text(
+            text[:start].replace("@@VIEWS@@\n", "").rstrip() + "\n" + told + "\n" + text[text.index("\n## Questions\n") :]
+        )
+    else:
+        assert f"\n### {rest}".rstrip() == told
 
 
 @contextmanager
@@ -137,15 +184,15 @@ def served(app: Flask) -> Iterator[str]:
 def test_the_script_fetches_what_was_uploaded(
     app: Flask, sessions: Sessions, store: ObjectStore, actor: Actor, reader_url: URL, tmp_path: Path
 ) -> None:
-    giraffe = add_giraffe(sessions, store, actor)
+    giraffe = add_image(sessions, store, actor, GIRAFFE, label="giraffe")
     add_image(sessions, store, actor, label="lion")
-    (script,) = SCRIPTS
+    (script,) = re.findall(r"^```python\n(.+?)^```", section("A script of your own"), flags=re.DOTALL | re.MULTILINE)
     program = tmp_path / "my_script.py"
     program.write_text(script)
     with served(app) as url:
         environment = {
             **os.environ,
-            "PIXREF_SQL": reader_url.set(drivername="postgresql").render_as_string(hide_password=False),
+            "PIXREF_SQL": line_of(reader_url),
             "PIXREF_TOKEN": create_token(sessions, name="my script", role=Role.VIEWER),
             "PIXREF_URL": url,
         }

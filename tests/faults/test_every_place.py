@@ -169,7 +169,7 @@ def _let_time_pass(world: World, *, strays: bool = False) -> None:
 
 
 def test_a_killed_registration_moves_no_alias(world: World) -> None:
-    champion = "SELECT version FROM catalog.models WHERE 'champion' = ANY (aliases)"
+    champion = "SELECT version FROM catalog.model_versions WHERE 'champion' = ANY (aliases)"
     before = one(world.sessions, champion)
     for order, place in enumerate(("register.begun", "register.stored", "register.ready"), start=11):
         status, _ = world.run([{"do": "register", "order": order}], f"{place}=kill")

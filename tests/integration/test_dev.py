@@ -134,7 +134,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, dict
         seen: dict[str, object] = {"output": dev.output, "sign-in": sign_in(dev)}
         seen["prediction"] = dev.call("POST", "/api/v1/images/1/predictions", {"model": "mnist"})
         seen["images"] = home.pixref("sql", "--format", "csv", "select count(*), count(distinct label) from images")
-        seen["models"] = home.pixref("sql", "--format", "csv", "select model, version, aliases, state from models")
+        seen["models"] = home.pixref("sql", "--format", "csv", "select model, version, aliases, state from model_versions")
         seen["predictions"] = home.pixref("sql", "--format", "csv", "select image_id, model, version, label from predictions")
         seen["predict"] = home.pixref("predict", "--all")
         seen["doctor"] = home.pixref("doctor")

@@ -81,7 +81,7 @@ def test_versions_count_up_and_the_first_is_champion(register: Registering, sess
     ]
     assert versions[1].labels == [str(digit) for digit in range(10)]
     assert versions[1].metrics["test_accuracy"] == 0.99
-    assert rows(sessions, "SELECT model, version, aliases FROM catalog.models ORDER BY 1, 2 DESC") == [
+    assert rows(sessions, "SELECT model, version, aliases FROM catalog.model_versions ORDER BY 1, 2 DESC") == [
         (v.model, v.version, v.aliases) for v in versions
     ]
     assert find_version(sessions, "digits").number == 1

@@ -69,6 +69,11 @@ def test_one_chunk(kind: bytes, body: bytes, expected: dict[str, Any]) -> None:
     assert_storable(facts)
 
 
+def test_interlace_is_a_fact() -> None:
+    assert facts_of(interlace=1).png == {"interlaced": True}
+    assert facts_of().png == {}
+
+
 def test_palette_size_and_repeated_keywords() -> None:
     facts = facts_of((b"tEXt", b"Author\0A"), (b"tEXt", b"Author\0B"), (b"tEXt", b"Title\0T"), color_type=3, depth=4)
     assert facts.png == {"palette_size": 16, "text": {"Author": "A\nB", "Title": "T"}}
