@@ -1,7 +1,7 @@
 """The tables of schema `pixref`. The migrations build them; a test holds the two equal.
 
     account ─< api_token
-    label ─< image >─ account          image ─1 thumbnail
+    label ─< image >─ account          image ─1 thumbnail, image ─1 image_facts
     image ─< image_tag >─ tag          image ─< label_event
     model ─< model_version ─< model_class >─ label
     model_version ─< model_alias
@@ -28,6 +28,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -46,6 +47,10 @@ LEASE = timedelta(minutes=10)
 
 SHA256 = "~ '^[0-9a-f]{64}$'"
 READY = text("state = 'READY'")
+
+# Pictures with neighbouring ids, two to the power of this many, are a zone of the search (docs/decisions/0012).
+ZONE_BITS = 12
+_ZONE = text(f"(image_id >> {ZONE_BITS})")
 
 AccountRef = Annotated[int | None, mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="SET NULL"))]
 
@@ -132,6 +137,8 @@ class Image(Base):
         Index("ix_image_not_ready", "id", postgresql_where=text("state <> 'READY'")),
         Index("ix_image_verified_at", "verified_at", "id", postgresql_where=READY),
         Index("ix_image_damage", "id", postgresql_where=text("damage IS NOT NULL")),
+        Index("ix_image_unlabelled", "id", postgresql_where=text("state = 'READY' AND label_id IS NULL")),
+        Index("ix_image_created_at_id", "created_at", "id", postgresql_where=READY),
         {"comment": "One row a picture; its bytes are in the bucket under object_key."},
     )
     id: Mapped[Id]
@@ -167,6 +174,38 @@ class Image(Base):
     verified_at: Mapped[datetime] = mapped_column(
         server_default=func.now(),
         comment="when the bytes in the bucket were last compared with sha256, by the store at upload or by fsck",
+    )
+
+
+class ImageFacts(Base):
+    __tablename__ = "image_facts"
+    __table_args__ = (
+        Index("ix_image_facts_zone_width", _ZONE, "width", "image_id"),
+        Index("ix_image_facts_zone_height", _ZONE, "height", "image_id"),
+        Index("ix_image_facts_zone_byte_size", _ZONE, "byte_size", "image_id"),
+        Index("ix_image_facts_zone_format", _ZONE, "channels", "bit_depth", "image_id"),
+        Index("ix_image_facts_zone_created_at", _ZONE, "created_at", "image_id"),
+        Index("ix_image_facts_zone_taken_at", _ZONE, "taken_at", "image_id", postgresql_where=text("taken_at IS NOT NULL")),
+        # Finds beginnings whatever the database's collation.
+        Index("ix_image_facts_zone_name", _ZONE, "name", "image_id", postgresql_ops={"name": "text_pattern_ops"}),
+        # Without a list of what is still to be put in, which each of many searches in zones would have to read.
+        Index("ix_image_facts_parts", "parts", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        {
+            "comment": "What a picture is searched by and never changes, copied by triggers: apart from image, so that labelling a picture leaves "
+            "these indexes alone."
+        },
+    )
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.image.id", ondelete="CASCADE"), primary_key=True)
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    byte_size: Mapped[int]
+    channels: Mapped[int] = mapped_column(SmallInteger)
+    bit_depth: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime]
+    taken_at: Mapped[datetime | None]
+    name: Mapped[str | None] = mapped_column(comment="original_name in lower case")
+    parts: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text), comment="of name, attributes, exif and png, each with its zone: see pixref.search_parts"
     )
 
 
@@ -302,6 +341,15 @@ class Prediction(Base):
     __table_args__ = (
         UniqueConstraint("image_id", "model_version_id"),
         Index("ix_prediction_version_label", "model_version_id", "label_id", "image_id"),
+        Index("ix_prediction_version_score", "model_version_id", "score", "image_id", postgresql_where=text("error IS NULL")),
+        Index(
+            "ix_prediction_zone_score",
+            "model_version_id",
+            _ZONE,
+            "score",
+            "image_id",
+            postgresql_where=text("error IS NULL"),
+        ),
         CheckConstraint(
             "(error IS NULL) = (label_id IS NOT NULL AND score IS NOT NULL AND scores IS NOT NULL)", name="result_or_error"
         ),

@@ -10,6 +10,7 @@ from flask_bootstrap import Bootstrap5
 from schema.session import Sessions
 from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
+from service.pictures.facets import FacetCounter
 from service.settings import Settings
 from service.web import health, pages, problems, security
 from service.web.api import routes as api_routes
@@ -55,6 +56,7 @@ def create_app(
         store=store,
         breaker=breaker,
         models=models or ModelServer(sessions, store),
+        facets=FacetCounter(sessions),
         limits=limits_of(settings),
         jobs=JobQueue(settings.database_url.get_secret_value()),
     )

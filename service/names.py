@@ -66,43 +66,41 @@ def clean_file_name(value: str | None) -> str | None:
     return name.encode()[:FILE_NAME_MAX_BYTES].decode(errors="ignore") or None
 
 
-def _check_json(value: Any, depth: int = 0) -> None:
+def _check_json(value: Any, field: str, depth: int = 0) -> None:
     if depth > 8:
-        raise Invalid("attributes is nested more than 8 deep", field="attributes")
+        raise Invalid(f"{field} is nested more than 8 deep", field=field)
     if isinstance(value, str):
         if "\x00" in value or any(unicodedata.category(char) == "Cs" for char in value):
-            raise Invalid(
-                "attributes has a NUL character or half of a surrogate pair in a text: leave it out", field="attributes"
-            )
+            raise Invalid(f"{field} has a NUL character or half of a surrogate pair in a text: leave it out", field=field)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _check_json(key, depth + 1)
-            _check_json(item, depth + 1)
+            _check_json(key, field, depth + 1)
+            _check_json(item, field, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_json(item, depth + 1)
+            _check_json(item, field, depth + 1)
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        raise Invalid("attributes has NaN or Infinity, which JSON does not know", field="attributes")
+        raise Invalid(f"{field} has NaN or Infinity, which JSON does not know", field=field)
 
 
-def clean_attributes(value: Any) -> dict[str, Any]:
+def clean_attributes(value: Any, *, field: str = "attributes") -> dict[str, Any]:
     """Return free attributes as PostgreSQL's jsonb accepts them: an object of at most 16 KiB. Raises `Invalid`."""
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Invalid('attributes must be a JSON object, such as {"camera": "M3"}', field="attributes")
-    _check_json(value)
+        raise Invalid(f'{field} must be a JSON object, such as {{"camera": "M3"}}', field=field)
+    _check_json(value, field)
     size = len(json.dumps(value, ensure_ascii=False).encode())
     if size > ATTRIBUTES_MAX_BYTES:
-        raise Invalid(f"attributes has {size} bytes: at most {ATTRIBUTES_MAX_BYTES} are kept", field="attributes")
+        raise Invalid(f"{field} has {size} bytes: at most {ATTRIBUTES_MAX_BYTES} are kept", field=field)
     return value
 
 
-def parse_attributes(text: str | None) -> dict[str, Any]:
+def parse_attributes(text: str | None, *, field: str = "attributes") -> dict[str, Any]:
     """Read attributes from a form field. Raises `Invalid`."""
     if not text or not text.strip():
         return {}
     try:
-        return clean_attributes(json.loads(text))
+        return clean_attributes(json.loads(text), field=field)
     except (ValueError, RecursionError) as exc:
-        raise Invalid(f'attributes is not JSON ({exc}): give an object, such as {{"camera": "M3"}}', field="attributes") from None
+        raise Invalid(f'{field} is not JSON ({exc}): give an object, such as {{"camera": "M3"}}', field=field) from None

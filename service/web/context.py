@@ -9,6 +9,7 @@ from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
+from service.pictures.facets import FacetCounter
 from service.png import PngLimits
 from service.settings import Settings
 from storage.base import ObjectStore
@@ -26,6 +27,7 @@ class Context:
     store: ObjectStore
     breaker: Breaker
     models: ModelServer
+    facets: FacetCounter
     limits: PngLimits
     jobs: JobQueue
 

@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
-from service.errors import Invalid
 from service.models.serving import ModelRef, ModelServer
 from service.pictures.delete import delete_image
-from service.pictures.search import ImageFilter, decode_cursor, encode_cursor, list_images, list_with_thumbnails, names_in_use
+from service.pictures.cursors import Cursor, encode_cursor
+from service.pictures.search import ImageFilter, Sort, list_images, list_with_thumbnails, names_in_use
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
 from tests.factories import add_image, assert_problem, execute, make_png
@@ -39,10 +39,10 @@ def test_pages_walk_every_picture_once_while_others_come_and_go(
         if len(walked) == 3:
             delete_image(sessions, walked[-1])  # the very one that the cursor names
     assert walked == sorted(there, reverse=True)
-    assert viewer_client.get(API, query_string={"limit": 11, "after": encode_cursor(there[0])}).get_json() == {
-        "items": [],
-        "next": None,
-    }
+    beyond = viewer_client.get(API, query_string={"after": encode_cursor(Sort.NEWEST, Cursor(there[0]))}).get_json()
+    assert (beyond["items"], beyond["next"]) == ([], None)
+    back = viewer_client.get(API, query_string={"limit": 1, "before": beyond["prev"]})
+    assert ids(back) == [there[0]]
 
 
 def test_a_page_that_ends_exactly_has_no_next(
@@ -127,6 +127,47 @@ NONSENSE = [
     ("split=a%00", "split"),
     ("split=Train", "split"),
     ("split=train%0A", "split"),
+    ("before=nonsense", "before"),
+    ("sort=size", "sort"),
+    ("sort=score", "model"),
+    ("sort=-uncertainty", "model"),
+    ("version=1", "version"),
+    ("version=0&model=mnist", "version"),
+    ("unlabelled=maybe", "unlabelled"),
+    ("unlabelled=true&label=7", "unlabelled"),
+    ("untagged=true&tag=a", "untagged"),
+    ("any_tag=%00", "any_tag"),
+    ("no_tag=" + "x" * 201, "no_tag"),
+    ("&".join(f"any_tag={n}" for n in range(101)), "any_tag"),
+    ("channels=0", "channels"),
+    ("channels=5", "channels"),
+    ("bit_depth=3", "bit_depth"),
+    ("bit_depth=eight", "bit_depth"),
+    ("bit_depth=" + "9" * 5000, "bit_depth"),
+    ("min_byte_size=-1", "min_byte_size"),
+    ("max_byte_size=9223372036854775808", "max_byte_size"),
+    ("created_from=yesterday", "created_from"),
+    ("created_to=2026-02-30", "created_to"),
+    ("taken_from=10000-01-01T00:00:00Z", "taken_from"),
+    ("taken_to=%00", "taken_to"),
+    ("name=ab", "name"),
+    ("name=a%00bc", "name"),
+    ("name=" + "x" * 256, "name"),
+    ("name_prefix=%1B", "name_prefix"),
+    ("attributes=[]", "attributes"),
+    ("attributes={", "attributes"),
+    ('attributes={"a":NaN}', "attributes"),
+    ('attributes={"a":1e999}', "attributes"),
+    ('attributes={"a":"\\u0000"}', "attributes"),
+    ("exif=7", "exif"),
+    ("png=" + "[" * 4000, "png"),
+    ("png={}" + " " * 5000, "png"),
+    ("min_score=2", "min_score"),
+    ("min_score=nan", "min_score"),
+    ("max_score=-1", "max_score"),
+    ("max_score=inf", "max_score"),
+    ("agrees=perhaps", "agrees"),
+    ("damaged=2", "damaged"),
     ("predicted=%1B", "predicted"),
     ("model=%00", "model"),
 ]
@@ -151,14 +192,6 @@ def test_ids_that_are_not_there(viewer_client: TokenClient, editor_client: Token
         assert_problem(editor_client.put(f"{API}/{image_id}/tags", json={"tags": []}), 404, "not_found")
     # More digits than Python turns into a number.
     assert_problem(viewer_client.get(f"{API}/{'9' * 5000}"), 404, "not_found")
-
-
-def test_cursors_are_opaque_and_survive_the_round_trip() -> None:
-    for number in (1, 77, 2**63 - 1):
-        assert decode_cursor(encode_cursor(number)) == number
-    for cursor in (encode_cursor(0), encode_cursor(2**63), encode_cursor(-1), "", "i1", "\u00e9", "====", "aTEK"):
-        with pytest.raises(Invalid):
-            decode_cursor(cursor)
 
 
 def test_the_gallery_gets_thumbnails_in_the_same_query(sessions: Sessions, zoo: dict[str, int]) -> None:

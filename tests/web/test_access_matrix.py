@@ -27,6 +27,7 @@ PUBLIC = {
 EXPECTED = {
     "api.upload_image": Role.EDITOR,
     "api.list_images": Role.VIEWER,
+    "api.count_images": Role.VIEWER,
     "api.get_image": Role.VIEWER,
     "api.delete_image": Role.EDITOR,
     "api.restore_image": Role.EDITOR,

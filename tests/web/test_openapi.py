@@ -100,6 +100,8 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("get_image", client.get(url))
     page = check("list_images", client.get(f"{PREFIX}/images?limit=1"))
     check("list_images", client.get(f"{PREFIX}/images?limit=1&after={page['next']}"))
+    check("list_images", client.get(f"{PREFIX}/images?limit=1&before={page['next']}"))
+    check("count_images", client.get(f"{PREFIX}/images/facets?unlabelled=false"))
     check("get_file", client.get(f"{url}/file"))
     check("get_thumbnail", client.get(f"{url}/thumbnail"))
     check("get_thumbnail", client.get(f"{same['links']['thumbnail']}"))
@@ -127,7 +129,7 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     problem = client.get(url).get_json()
     assert Problem.model_validate(problem).model_dump(exclude_none=True) == problem
     assert {each.name for each in ENDPOINTS["api"]} == {
-        "upload_image", "list_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
+        "upload_image", "list_images", "count_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload",
     }, "a new endpoint has to be called here"  # fmt: skip

@@ -1,0 +1,49 @@
+"""The pages that are asked for most: of everything, of one label, of one tag, of what has no label. Their statements are built and planned
+once, since that takes longer than running them (docs/decisions/0008), and an index has each in its order whatever the values are."""
+
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, Text, bindparam, select
+
+from schema.prepared import Prepared
+from schema.tables import Label, Tag
+from service.pictures.cursors import Cursor
+from service.pictures.filter import ImageFilter, Known
+from service.pictures.paging import Place, page_queries
+from service.pictures.rows import page_of
+
+_ANY = "any"
+_SHAPES = {
+    (): ImageFilter(),
+    ("label",): ImageFilter(label=_ANY),
+    ("tag",): ImageFilter(tag=(_ANY,)),
+    ("unlabelled",): ImageFilter(unlabelled=True),
+}
+
+
+def prepared_page(wanted: ImageFilter, place: Place, *, thumbnails: bool) -> tuple[Prepared, dict[str, Any]] | None:
+    """Return the page's statement and its values; None for a page that is asked for seldom."""
+    shape = tuple(wanted.active)
+    if place.sort.by != "id" or shape not in _SHAPES or len(wanted.tag) > 1 or wanted.unlabelled is False:
+        return None
+    values: dict[str, Any] = {"rows": place.limit + 1}
+    if place.cursor is not None:
+        values["id"] = place.cursor.id
+    if wanted.label:
+        values["label"] = wanted.label
+    if wanted.tag:
+        values["tag"] = wanted.tag[0]
+    return _statement(shape, place.descending, place.cursor is not None, thumbnails), values
+
+
+@lru_cache
+def _statement(shape: tuple[str, ...], descending: bool, from_cursor: bool, thumbnails: bool) -> Prepared:
+    labels = select(Label.id).where(Label.name == bindparam("label", type_=Text)).scalar_subquery()
+    tags = select(Tag.id).where(Tag.name == bindparam("tag", type_=Text)).scalar_subquery()
+    known = Known({_ANY: labels}, {_ANY: tags}, ())  # type: ignore[dict-item]
+    cursor = Cursor(bindparam("id", type_=BigInteger)) if from_cursor else None  # type: ignore[arg-type]
+    place = Place(cursor=cursor, backward=not descending)
+    found = page_queries(_SHAPES[shape], place, known)[0].limit(bindparam("rows", type_=Integer))
+    name = "_".join(("pixref_page", *shape, "down" if descending else "up", *["on"] * from_cursor, *["shown"] * thumbnails))
+    return Prepared(name, page_of(found, place, thumbnails=thumbnails))

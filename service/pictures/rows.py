@@ -1,0 +1,96 @@
+"""A picture as lists and pages show it, and the statements that read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, func, select
+
+from schema.tables import Image, ImageTag, Label, Tag, Thumbnail
+from service.pictures.paging import Place
+
+
+class ImageInfo(NamedTuple):
+    """A picture as lists and pages show it. Sizes in pixels and bytes; times in UTC."""
+
+    id: int
+    sha256: str
+    byte_size: int
+    width: int
+    height: int
+    channels: int
+    bit_depth: int
+    original_name: str | None
+    label: str | None
+    tags: list[str]
+    split: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    damage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThumbnailInfo:
+    """The small picture that the row carries."""
+
+    media_type: str
+    width: int
+    height: int
+    data: bytes
+
+
+_TAGS = func.array(
+    select(Tag.name)
+    .join(ImageTag, ImageTag.tag_id == Tag.id)
+    .where(ImageTag.image_id == Image.id)
+    .order_by(Tag.name)
+    .correlate(Image)
+    .scalar_subquery()
+).label("tags")
+COLUMNS = (
+    Image.id,
+    Image.sha256,
+    Image.byte_size,
+    Image.width,
+    Image.height,
+    Image.channels,
+    Image.bit_depth,
+    Image.original_name,
+    Label.name.label("label"),
+    _TAGS,
+    Image.split,
+    Image.attributes,
+    Image.created_at,
+    Image.damage,
+)
+
+
+THUMBNAIL = (Thumbnail.media_type, Thumbnail.width, Thumbnail.height, Thumbnail.data)
+
+
+def ready() -> Select[Any]:
+    """Return the query of every visible picture."""
+    return select(*COLUMNS).outerjoin(Label, Label.id == Image.label_id).where(Image.state == "READY")
+
+
+def page_of(found: Select[Any], place: Place, *, thumbnails: bool) -> Select[Any]:
+    """Return the query of what a page shows, in the order in which its rows are found; the last column is their key."""
+    page = found.subquery("page")
+    query = select(*COLUMNS, *(THUMBNAIL if thumbnails else ()), page.c.key)
+    query = query.select_from(page).join(Image, Image.id == page.c.id).outerjoin(Label, Label.id == Image.label_id)
+    if thumbnails:
+        query = query.join(Thumbnail, Thumbnail.image_id == Image.id)
+    order = [page.c.id] if place.sort.by == "id" else [page.c.key, page.c.id]
+    return query.order_by(*(each.desc() if place.descending else each for each in order))
+
+
+def info_of(row: Row[Any] | Sequence[Any]) -> ImageInfo:
+    """Return the picture of a row that begins with `COLUMNS`."""
+    return ImageInfo._make(row[: len(COLUMNS)])
+
+
+def thumbnail_of(row: Row[Any] | Sequence[Any]) -> ThumbnailInfo:
+    """Return the thumbnail of a row that goes on with `THUMBNAIL`."""
+    media_type, width, height, data = row[len(COLUMNS) : len(COLUMNS) + len(THUMBNAIL)]
+    return ThumbnailInfo(media_type, width, height, bytes(data))
