@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 SPAN = timedelta(days=1_000)
@@ -31,6 +30,14 @@ _IMAGE = (
 )
 # The history of labels is not what is measured, and its trigger would keep a million rows in memory.
 _SETTINGS = "SET session_replication_role = replica; SET synchronous_commit = off; SET maintenance_work_mem = '512MB'"
+
+
+# What the triggers would have done.
+_FACTS = """
+    INSERT INTO pixref.image_facts
+    SELECT id, width, height, byte_size, channels, bit_depth, created_at, taken_at, lower(original_name),
+           pixref.search_parts(id >> 12, original_name, attributes, exif, png)
+    FROM pixref.image"""
 
 
 def fill(url: str, count: int) -> None:
@@ -60,6 +67,7 @@ def fill(url: str, count: int) -> None:
                     "pixref.prediction (image_id, model_version_id, label_id, score, scores, latency_ms)",
                     (row for each in made if (row := each.prediction(words))),
                 )
+            cursor.execute(_FACTS)
             for statement in indexes:
                 cursor.execute(statement)
             cursor.execute("SELECT setval(pg_get_serial_sequence('pixref.image', 'id'), %s)", [count])
@@ -116,7 +124,7 @@ class _Picture:
             channels,
             16 if self.rare else 8,
             2 if channels == 3 else (4 if channels == 2 else 0),
-            f"Rare giraffe {number}.png" if self.rare else f"{'IMG' if photograph else 'scan'}_{number:07d}.png",
+            self._name(photograph),
             words["label rare" if self.rare else f"label {self.label}"] if self.label or self.rare else None,
             "holdout" if self.rare else SPLITS[number % 20],
             "bench",
@@ -129,6 +137,13 @@ class _Picture:
             None,
             created,
         )
+
+    def _name(self, photograph: bool) -> str:
+        if self.rare:
+            return f"Rare giraffe {self.number}.png"
+        if self.number % 1_000 == 5:
+            return f"Größe {self.number} (1).png"
+        return f"{'IMG' if photograph else 'scan'}_{self.number:07d}.png"
 
     def thumbnail(self) -> tuple[Any, ...]:
         return self.number, "image/png", 28, 28, "original", "\\x" + thumbnail_bytes(self.number).hex()
@@ -172,7 +187,7 @@ def _drop_indexes(cursor: Any) -> list[str]:
     """Drop the indexes that are no constraint's, which are built faster afterwards; return how to make them again."""
     cursor.execute("""
         SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-        WHERE indrelid = ANY (ARRAY['pixref.image', 'pixref.image_tag', 'pixref.prediction']::regclass[])
+        WHERE indrelid = ANY (ARRAY['pixref.image', 'pixref.image_facts', 'pixref.image_tag', 'pixref.prediction']::regclass[])
           AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)""")
     found = cursor.fetchall()
     for name, _ in found:
@@ -206,6 +221,3 @@ def _field(value: Any) -> str:
 
 def _copy(cursor: Any, target: str, rows: Iterable[Sequence[Any]]) -> None:
     cursor.copy_expert(f"COPY {target} FROM STDIN", _Lines(rows))
-
-
-__all__ = ["Connection", "fill", "thumbnail_bytes"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg2
 
-from bench.stack import Stack
+from bench.stack import DATABASE, Stack
 from bench.wrk import BenchError
 from service.cli.serve import THREADS
 from service.embedded.child import Child
@@ -19,10 +19,15 @@ MODEL = PROJECT_DIR / "models" / "mnist.keras"
 NAIVE_DATABASE = "naive"
 
 
-def naive(stack: Stack, pngs: list[bytes], labels: list[str]) -> tuple[Child, int]:
-    """Make the naive app's database with these pictures as rows 1, 2, ...; describe its server, and return it with its port."""
+def require_gunicorn() -> None:
+    """Raise `BenchError` where the naive servers cannot run."""
     if importlib.util.find_spec("gunicorn") is None:
         raise BenchError("gunicorn, which runs the naive server, is not installed: pip install -r requirements-dev.txt")
+
+
+def naive(stack: Stack, pngs: list[bytes], labels: list[str]) -> tuple[Child, int]:
+    """Make the naive app's database with these pictures as rows 1, 2, ...; describe its server, and return it with its port."""
+    require_gunicorn()
     _fill(stack, pngs, labels)
     url = stack.postgres.url("postgres", stack.password, NAIVE_DATABASE)
     port = free_port()
@@ -32,6 +37,18 @@ def naive(stack: Stack, pngs: list[bytes], labels: list[str]) -> tuple[Child, in
         *("--pythonpath", str(PROJECT_DIR), "--no-control-socket"),
     ]
     return _child(stack.folder, "naive", argv, port), port
+
+
+def naive_list(stack: Stack) -> tuple[Child, int]:
+    """Describe the naive list of the same database's pictures, and return it with its port."""
+    url = stack.postgres.url("postgres", stack.password, DATABASE)
+    port = free_port()
+    argv = [
+        *(sys.executable, "-m", "gunicorn", f"bench.naive_list:create_app({url!r})", "--bind", f"{LOOPBACK}:{port}"),
+        *("--workers", str(WORKERS), "--worker-class", "sync", "--timeout", "120", "--pythonpath", str(PROJECT_DIR)),
+        "--no-control-socket",
+    ]
+    return _child(stack.folder, "naive-list", argv, port), port
 
 
 def bare(folder: Path) -> tuple[Child, int]:

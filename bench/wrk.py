@@ -26,11 +26,12 @@ class Request:
     body: bytes
     content_type: str
     token: str | None = None
+    method: str = "POST"
 
     def raw(self, host: str) -> bytes:
         """Return the bytes on the wire."""
         lines = [
-            f"POST {self.path} HTTP/1.1",
+            f"{self.method} {self.path} HTTP/1.1",
             f"Host: {host}",
             f"Content-Type: {self.content_type}",
             f"Content-Length: {len(self.body)}",
@@ -47,6 +48,11 @@ class Load:
     per_second: float
     p50_ms: float
     p99_ms: float
+
+
+def get(path: str, token: str | None = None) -> Request:
+    """Return a GET."""
+    return Request(path, b"", "text/plain", token, "GET")
 
 
 def multipart(data: bytes, *, name: str = "picture.png") -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +25,22 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _MAX_EXPIRES_S = 604_800  # S3's own limit: seven days
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_FILENAME_CHARS = 120
+# What quoting leaves as it is; and names that need no care in a header. Most are such, and the general way takes twenty times as long.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_MAX_FILENAME_CHARS}}}")
+_PLAIN_HEADER = re.compile(r"[A-Za-z0-9._~;=\"*' -]*")
+_QUOTED = [(char, quote(char, safe="")) for char in "; =\"*'"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What all links have in common that are signed for the same moment, lifetime and type."""
+
+    signed: str
+    typed: str
+    tail: str
+    message: bytes
+    key: bytes
 
 
 class Signer:
@@ -37,6 +54,7 @@ class Signer:
         self._secret_key = secret_key
         self._region = region
         self._day_key: tuple[str, bytes] = ("", b"")
+        self._links: tuple[object, _Links | None] = (None, None)
 
     def url(self, key: str) -> str:
         """Return the unsigned URL of an object."""
@@ -51,23 +69,31 @@ class Signer:
         """
         if not 1 <= expires_s <= _MAX_EXPIRES_S:
             raise ValueError(f"a presigned URL lives 1 to {_MAX_EXPIRES_S} seconds, not {expires_s}")
-        timestamp, scope = self._timestamp_and_scope(signed_at)
-        signed = (
-            f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={quote(f'{self._access_key}/{scope}', safe='')}"
-            f"&X-Amz-Date={timestamp}&X-Amz-Expires={expires_s}&X-Amz-SignedHeaders=host"
-        )
-        overrides = ""
-        if disposition is not None:
-            overrides = f"response-content-disposition={quote(disposition, safe='')}"
-        if media_type is not None:
-            overrides += ("&" if overrides else "") + f"response-content-type={quote(media_type, safe='')}"
+        # Read and written as one tuple, as the day's key is: threads that race at worst put it together twice.
+        moment, (known, links) = (signed_at, expires_s, media_type), self._links
+        if links is None or known != moment:
+            links = self._links_of(signed_at, expires_s, media_type)
+            self._links = (moment, links)
         path = self._path(key)
+        named = f"response-content-disposition={_quote_header(disposition)}" if disposition is not None else ""
+        joint = "&" if named and links.typed else ""
+        overrides = f"{named}{joint}{links.typed}"
         # The canonical query is sorted: `X` comes before `r`. The URL keeps the vendor's order, overrides first.
-        canonical_query = f"{signed}&{overrides}" if overrides else signed
-        request = f"GET\n{path}\n{canonical_query}\nhost:{self.host}\n\nhost\nUNSIGNED-PAYLOAD"
-        signature = self._signature(request, timestamp, scope)
-        query = f"{overrides}&{signed}" if overrides else signed
-        return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
+        canonical = f"GET\n{path}\n{links.signed}{'&' if overrides else ''}{overrides}{links.tail}"
+        message = links.message + hashlib.sha256(canonical.encode()).hexdigest().encode()
+        signature = hmac.digest(links.key, message, "sha256").hex()
+        return f"{self._origin}{path}?{overrides}{'&' if overrides else ''}{links.signed}&X-Amz-Signature={signature}"
+
+    def _links_of(self, signed_at: datetime, expires_s: int, media_type: str | None) -> "_Links":
+        timestamp, scope = self._timestamp_and_scope(signed_at)
+        return _Links(
+            signed=f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={quote(f'{self._access_key}/{scope}', safe='')}"
+            f"&X-Amz-Date={timestamp}&X-Amz-Expires={expires_s}&X-Amz-SignedHeaders=host",
+            typed=f"response-content-type={quote(media_type, safe='')}" if media_type is not None else "",
+            tail=f"\nhost:{self.host}\n\nhost\nUNSIGNED-PAYLOAD",
+            message=f"{_ALGORITHM}\n{timestamp}\n{scope}\n".encode(),
+            key=self._key_of_day(timestamp[:8]),
+        )
 
     def sign_put(self, key: str, *, signed_at: datetime, sha256: str, headers: Mapping[str, str]) -> dict[str, str]:
         """Return `headers` and those that sign a PUT of a body with this digest (hex); all but Content-Length are signed.
@@ -107,7 +133,7 @@ class Signer:
         return f"{self._origin}/{self._bucket}", {**exact, **signing, "policy": encoded, "x-amz-signature": signature}
 
     def _path(self, key: str) -> str:
-        return f"/{self._bucket}/{quote(key, safe='/')}"
+        return f"/{self._bucket}/{key if _PLAIN_PATH.fullmatch(key) else quote(key, safe='/')}"
 
     def _timestamp_and_scope(self, signed_at: datetime) -> tuple[str, str]:
         timestamp = f"{signed_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -149,6 +175,8 @@ def content_disposition(filename: str | None, *, inline: bool) -> str:
     kind = "inline" if inline else "attachment"
     if filename is None:
         return kind
+    if _PLAIN_NAME.fullmatch(filename):
+        return f"{kind}; filename=\"{filename}\"; filename*=UTF-8''{filename}"
     # Categories C*: controls (CR, LF), format characters (RTL marks that disguise an extension), lone surrogates.
     kept = "".join(c for c in filename if unicodedata.category(c)[0] != "C" and unicodedata.category(c) not in ("Zl", "Zp"))
     name = re.sub(r"[/\\]", "_", kept).strip()[:_MAX_FILENAME_CHARS]
@@ -158,6 +186,14 @@ def content_disposition(filename: str | None, *, inline: bool) -> str:
     fallback = re.sub(r"[^A-Za-z0-9 ._()+-]", "_", plain).strip() or "file"
     encoded = quote(name, safe="!#$&+-.^_`|~")
     return f"{kind}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"
+
+
+def _quote_header(value: str) -> str:
+    if not _PLAIN_HEADER.fullmatch(value):
+        return quote(value, safe="")
+    for char, quoted in _QUOTED:
+        value = value.replace(char, quoted)
+    return value
 
 
 def split_endpoint(url: str) -> tuple[str, str]:

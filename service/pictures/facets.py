@@ -1,6 +1,6 @@
 """Facets: how many of the pictures that match have each label, tag, split and predicted label.
 
-Counting a million takes about a second, so what took long is kept for a while and says when it was counted (docs/decisions/0013).
+Counting a million takes about a second, so what took long is kept for a while and says when it was counted (docs/decisions/0012).
 """
 
 import json

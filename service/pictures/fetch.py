@@ -47,6 +47,9 @@ _WITH_BYTES = _COLUMNS.add_columns(Thumbnail.data).outerjoin(
 _AMONG = Image.id == any_(bindparam("image_ids", type_=ARRAY(BigInteger)))
 _MANY = _COLUMNS.where(_AMONG)
 _MANY_WITH_BYTES = _WITH_BYTES.where(_AMONG)
+_NAMED = Prepared(
+    "pixref_named_objects", select(Image.id, Image.object_key, Image.original_name).where(Image.state == "READY", _AMONG)
+)
 _ONE = Prepared("pixref_reference", _WITH_BYTES.where(Image.id == bindparam("image_id", type_=BigInteger)))
 
 
@@ -58,8 +61,7 @@ def _reference(row: Row[Any], data: bytes | memoryview | None) -> Reference:
 
 def references(connection: Connection, image_ids: Sequence[int], *, with_bytes: bool) -> dict[int, Reference]:
     """Return a reference for each of these pictures that is visible; `with_bytes` brings along what the rows carry."""
-    wanted = [image_id for image_id in image_ids if 0 < image_id <= BIGINT_MAX]
-    rows = connection.execute(_MANY_WITH_BYTES if with_bytes else _MANY, {"image_ids": wanted})
+    rows = connection.execute(_MANY_WITH_BYTES if with_bytes else _MANY, {"image_ids": _wanted(image_ids)})
     return {row.id: _reference(row, row.data if with_bytes else None) for row in rows}
 
 
@@ -123,6 +125,10 @@ def presign(store: ObjectStore, ref: Reference, *, now: datetime, lifetime_s: in
     return store.presign_get(ref.object_key, now=now, lifetime_s=lifetime_s, filename=name, inline=inline)
 
 
+def _wanted(image_ids: Sequence[int]) -> list[int]:
+    return [image_id for image_id in image_ids if 0 < image_id <= BIGINT_MAX]
+
+
 def presign_many(
     sessions: Sessions, store: ObjectStore, image_ids: Sequence[int], *, now: datetime, lifetime_s: int
 ) -> list[tuple[int, PresignedURL]]:
@@ -130,7 +136,9 @@ def presign_many(
     if len(image_ids) > URLS_MAX:
         raise Invalid(f"ids has {len(image_ids)} ids: at most {URLS_MAX} at once", field="ids")
     with single(sessions) as connection:
-        found = references(connection, image_ids, with_bytes=False)
-    return [
-        (image_id, presign(store, found[image_id], now=now, lifetime_s=lifetime_s)) for image_id in image_ids if image_id in found
-    ]
+        rows = _NAMED.execute(connection, {"image_ids": _wanted(image_ids)}).all()
+    links = {
+        row.id: store.presign_get(row.object_key, now=now, lifetime_s=lifetime_s, filename=row.original_name or f"{row.id}.png")
+        for row in rows
+    }
+    return [(image_id, links[image_id]) for image_id in image_ids if image_id in links]

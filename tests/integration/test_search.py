@@ -8,8 +8,8 @@ from sqlalchemy import text
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.models.serving import ModelRef, ModelServer
-from service.pictures.delete import delete_image
 from service.pictures.cursors import Cursor, encode_cursor
+from service.pictures.delete import delete_image
 from service.pictures.search import ImageFilter, Sort, list_images, list_with_thumbnails, names_in_use
 from storage.base import ObjectStore
 from tests.conftest import TokenClient

@@ -86,6 +86,47 @@ def test_links_are_identical_to_the_vendors(
     assert ours == theirs
 
 
+plain_names = st.from_regex(r"[A-Za-z0-9._-]{1,121}", fullmatch=True)
+
+
+@given(
+    names=st.lists(plain_names | header_text, min_size=1, max_size=5),
+    key=keys | plain_names,
+    moment=moments,
+    lifetime_s=st.integers(1, 300_000),
+)
+@example(
+    ["IMG_0001.png", "two words.png", "Größe (1).png", "100%.png", 'a;b="c"*\'.png'],
+    "images/ab/x.png",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    300,
+)
+def test_one_signer_keeps_moments_and_names_apart(names: list[str], key: str, moment: datetime, lifetime_s: int) -> None:
+    signer, client = signer_and_client("http://127.0.0.1:9000", "us-east-1")
+    for name in names:
+        for signed_at, media_type in ((moment, "image/png"), (moment + timedelta(days=1), "image/png"), (moment, None)):
+            disposition = content_disposition(name, inline=True)
+            headers = {"response-content-type": media_type, "response-content-disposition": disposition}
+            theirs = client.presigned_get_object(
+                bucket_name="pictures",
+                object_name=key,
+                expires=timedelta(seconds=lifetime_s),
+                response_headers={header: value for header, value in headers.items() if value is not None},
+                request_date=signed_at,
+            )
+            ours = signer.presign_get(
+                key, signed_at=signed_at, expires_s=lifetime_s, media_type=media_type, disposition=disposition
+            )
+            assert ours == theirs
+
+
+@given(plain_names)
+def test_a_plain_name_is_written_as_any_other(name: str) -> None:
+    # A space sends a name the general way; without it, nothing else may differ.
+    general = content_disposition(f"{name[:119]} x", inline=True)
+    assert content_disposition(f"{name[:119]}", inline=True) == general.replace(' x"', '"').replace("%20x", "")
+
+
 @given(endpoint=endpoints, region=regions, key=keys, moment=moments, body=st.binary(max_size=50))
 def test_puts_are_identical_to_the_vendors(endpoint: str, region: str, key: str, moment: datetime, body: bytes) -> None:
     signer, _ = signer_and_client(endpoint, region)

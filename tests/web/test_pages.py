@@ -230,13 +230,33 @@ class TestGallery:
         ids = [keep(seed, label="7") for seed in range(61)]
         first = client.get("/?label=7").text
         assert re.findall(r'class="tile" href="/images/(\d+)"', first) == [str(image_id) for image_id in reversed(ids[1:])]
-        assert "Newest" not in first
-        older = re.search(r'rel="next" href="([^"]+)"', first)
-        assert older is not None
-        second = client.get(unescape(older[1])).text
+        assert "Previous" not in first
+        following = re.search(r'rel="next" href="([^"]+)"', first)
+        assert following is not None
+        second = client.get(unescape(following[1])).text
         assert re.findall(r'class="tile" href="/images/(\d+)"', second) == [str(ids[0])]
-        assert 'href="/?label=7">« Newest' in second
-        assert "Older" not in second
+        assert 'href="/?label=7">« First' in second
+        assert "Next" not in second
+        before = re.search(r'rel="prev" href="([^"]+)"', second)
+        assert before is not None
+        back = client.get(unescape(before[1])).text
+        assert re.findall(r'class="tile" href="/images/(\d+)"', back) == [str(image_id) for image_id in reversed(ids[1:])]
+        assert 'rel="prev"' not in back
+
+    def test_the_gallery_takes_the_filter_of_lists(self, client: FlaskClient, keep: Keep) -> None:
+        labelled, bare = keep(1, label="7"), keep(2)
+        for query, shown in (
+            ("unlabelled=true", [bare]),
+            ("unlabelled=false", [labelled]),
+            ("min_width=1&created_from=2020-01-01", [bare, labelled]),
+            ("any_tag=a&any_tag=b", []),
+            ("sort=id", [labelled, bare]),
+        ):
+            page = client.get(f"/?{query}")
+            assert page.status_code == 200, page.text
+            assert re.findall(r'class="tile" href="/images/(\d+)"', page.text) == [str(image_id) for image_id in shown]
+            for name, value in (pair.split("=") for pair in query.split("&")):
+                assert (f'name="{name}" value="{value}"' in page.text) == (name != "sort")
 
     def test_thumbnails_come_by_one_query_and_without_the_bucket(
         self, settings: Settings, database_url: str, no_store: MinioStore, keep: Keep, client: Any

@@ -61,6 +61,11 @@ Answer = BaseModel | tuple[BaseModel | None, int] | tuple[BaseModel | None, int,
 ENDPOINTS: dict[str, list[Endpoint]] = {}
 
 
+def from_query(model: type[M], values: MultiDict[str, str]) -> M:
+    """Return what a query string means. Raises `Invalid` naming the parameter."""
+    return _from_fields(model, _lists(model), values)
+
+
 def _lists(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for name, field in model.model_fields.items() if get_origin(field.annotation) in (list, tuple))
 

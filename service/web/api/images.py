@@ -29,7 +29,6 @@ from service.web.api.shapes import (
     Trash,
     Trashed,
     UploadForm,
-    Url,
     Urls,
     page_of,
 )
@@ -211,9 +210,7 @@ def presign_images(body: IdsBody) -> Answer:
     """In the order asked; ids that are not there are left out."""
     ctx = context()
     links = fetch.presign_many(ctx.sessions, ctx.store, body.ids, now=datetime.now(UTC), lifetime_s=ctx.settings.url_lifetime_s)
-    return Urls.model_construct(
-        items=[Url.model_construct(id=image_id, url=link.url, expires_at=link.expires_at) for image_id, link in links]
-    )
+    return written({"items": [{"id": image_id, "url": link.url, "expires_at": link.expires_at} for image_id, link in links]})
 
 
 @endpoint(

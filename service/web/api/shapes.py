@@ -203,15 +203,20 @@ _OBJECTS = frozenset({"attributes", "exif", "png"})
 _OF_FILTER = frozenset(FilterQuery.model_fields)
 
 
-class ImageQuery(FilterQuery):
+class PlaceQuery(FilterQuery):
+    """A filter, an order and a place in it."""
+
     sort: Sort = Field(
         Sort.NEWEST,
         description="`id` (the order of upload), `date` (created_at), `score`, `uncertainty` (one less the score); `-` before it is downwards. Equal "
         "ones follow their ids. By score or uncertainty come only pictures that `model` has predicted (its `version`, else its champion)",
     )
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX)
     after: Cursor | None = Field(None, description="`next` of a page in the same order: the page that follows it")
     before: Cursor | None = Field(None, description="`prev` of a page in the same order: the page that comes before it")
+
+
+class ImageQuery(PlaceQuery):
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX)
 
 
 class UploadForm(Strict):

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.pictures.search import ImageFilter, list_with_thumbnails, names_in_use
+from service.pictures.search import ImageFilter, Sort, list_with_thumbnails, names_in_use
 from service.web.access import access
+from service.web.api.contract import from_query
+from service.web.api.shapes import PlaceQuery
 from service.web.context import context
 from service.web.pages.blueprint import pages
 
@@ -27,15 +30,12 @@ class ActiveFilter:
     without: str
 
 
-def wanted() -> ImageFilter:
-    """Read what is looked for from the address. Raises `Invalid`."""
-    args = request.args
-    return ImageFilter(
-        label=args.get("label"),
-        tag=tuple(dict.fromkeys(args.getlist("tag"))),
-        split=args.get("split", "").strip(),
-        predicted=args.get("predicted"),
-    )
+def _parts(query: PlaceQuery, wanted: ImageFilter) -> dict[str, Any]:
+    """Return the parts of the address that say what is shown, in the form in which they are kept."""
+    parts: dict[str, Any] = {}
+    for name, value in wanted.active.items():
+        parts[name] = list(value) if isinstance(value, tuple) else value if isinstance(value, str) else request.args[name]
+    return parts | ({"sort": query.sort.value} if query.sort is not Sort.NEWEST else {})
 
 
 def _address(parts: Mapping[str, Any]) -> str:
@@ -45,8 +45,10 @@ def _address(parts: Mapping[str, Any]) -> str:
 def _active(parts: Mapping[str, Any]) -> list[ActiveFilter]:
     found = []
     for name, value in parts.items():
-        for one in value if name == "tag" else [value]:
-            rest = {**parts, name: [other for other in value if other != one] if name == "tag" else None}
+        if name == "sort":
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            rest = {**parts, name: [other for other in value if other != one] if isinstance(value, list) else None}
             found.append(ActiveFilter(name, one, _address(rest)))
     return found
 
@@ -55,24 +57,27 @@ def _active(parts: Mapping[str, Any]) -> list[ActiveFilter]:
 @access(Role.VIEWER)
 def gallery() -> Response | str:
     """Show a page of pictures."""
-    look_for = wanted()
-    parts = {name: list(value) if name == "tag" else value for name, value in look_for.active.items()}
+    given = MultiDict((name, value) for name, value in request.args.items(multi=True) if value.strip())
+    query = from_query(PlaceQuery, given)
+    wanted = query.filter()
+    parts = _parts(query, wanted)
     if not all(value.strip() for _, value in request.args.items(multi=True)):
         # A form sends its empty fields too; without them the address says what is shown and can be passed on.
         return redirect(_address(parts))
-    after = request.args.get("after")
     sessions = context().sessions
-    page = list_with_thumbnails(sessions, look_for, limit=PAGE_SIZE, after=after)
+    page = list_with_thumbnails(sessions, wanted, limit=PAGE_SIZE, sort=query.sort, after=query.after, before=query.before)
     labels, tags, splits = names_in_use(sessions)
     return render_template(
         "gallery.html",
         items=page.items,
-        wanted=look_for,
+        wanted=wanted,
         active=_active(parts),
         labels=labels,
         tags=tags,
         splits=splits,
         pixelated_side=PIXELATED_SIDE,
-        newest=_address(parts) if after else None,
-        older=_address({**parts, "after": page.next}) if page.next else None,
+        newest_first=query.sort is Sort.NEWEST,
+        start=_address(parts) if query.after or query.before else None,
+        prev=_address({**parts, "before": page.prev}) if page.prev else None,
+        next=_address({**parts, "after": page.next}) if page.next else None,
     )
