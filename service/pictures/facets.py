@@ -105,7 +105,7 @@ def count_facets(sessions: Sessions, wanted: ImageFilter) -> Facets:
     found: dict[str, list[tuple[Any, Any, int]]] = {"label": [], "tag": [], "split": [], "predicted": []}
     with sessions() as session, session.begin():
         session.execute(text(f"SET LOCAL statement_timeout = {COUNTING_TIMEOUT_MS}"))
-        known = look_up(session.connection(), wanted, ordering=True)
+        known = look_up(session.connection(), wanted)
         total = 0
         for row in session.execute(_counts(wanted, conditions(wanted, known=known))):
             if row.kind == "total":

@@ -89,7 +89,8 @@ class ImageFilter:
         if self.name and len(self.name) < NAME_PART:
             raise Invalid(f"name has fewer than {NAME_PART} characters: give more, or name_prefix", field="name")
         for name in _OBJECTS:
-            self._set(name, clean_attributes(getattr(self, name), field=name))
+            if (value := getattr(self, name)) != {}:
+                self._set(name, clean_attributes(value, field=name))
         for name in _TIMES:
             value = getattr(self, name)
             if value is not None and value.tzinfo is None:
@@ -111,6 +112,9 @@ class ImageFilter:
     def active(self) -> dict[str, Any]:
         """The parts that restrict anything, by name."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) not in _NOTHING}
+
+
+EVERYTHING = ImageFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +301,7 @@ def _literal(text: str) -> str:
 
 
 __all__ = [
+    "EVERYTHING",
     "NAME_MAX",
     "ImageFilter",
     "Known",

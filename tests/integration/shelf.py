@@ -87,13 +87,13 @@ class Shelf:
         self._versions: dict[tuple[str, int], int] = {}
         for model, number in VERSIONS:
             execute(sessions, "INSERT INTO pixref.model (name) VALUES (:name) ON CONFLICT DO NOTHING", name=model)
-            execute(sessions, _VERSION, model=model, number=number, key=f"{model}{number}", digest="0" * 64)
+            execute(sessions, VERSION_ROW, model=model, number=number, key=f"{model}{number}", digest="0" * 64)
             found = (
                 "SELECT v.id FROM pixref.model_version v JOIN pixref.model m ON m.id = model_id WHERE name = :m AND number = :n"
             )
             self._versions[model, number] = one(sessions, found, m=model, n=number)
         for champion in CHAMPIONS:
-            execute(sessions, _CHAMPION, version=self._versions[champion])
+            execute(sessions, CHAMPION_ROW, version=self._versions[champion])
         for _ in range(count):
             self.add()
 
@@ -241,11 +241,11 @@ def matches(book: Book, wanted: ImageFilter) -> bool:
     return _of_file(book, wanted) and _of_words(book, wanted) and _of_prediction(book, wanted)
 
 
-_VERSION = """
+VERSION_ROW = """
     INSERT INTO pixref.model_version (model_id, number, state, artifact_key, artifact_sha256, artifact_size, litert_key, litert_sha256,
         litert_size, input_spec, preprocessing)
     SELECT id, :number, 'READY', 'a' || :key, :digest, 1, 'b' || :key, :digest, 1, '{}', '{}' FROM pixref.model WHERE name = :model"""
-_CHAMPION = """
+CHAMPION_ROW = """
     INSERT INTO pixref.model_alias (model_id, alias, model_version_id)
     SELECT model_id, 'champion', id FROM pixref.model_version WHERE id = :version"""
 _IMAGE = """

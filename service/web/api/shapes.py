@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from service.names import parse_attributes
 from service.pictures.cursors import CURSOR_MAX
 from service.pictures.facets import Facets
-from service.pictures.filter import NAME_PART
+from service.pictures.filter import EVERYTHING, NAME_PART
 from service.pictures.search import PAGE_DEFAULT, PAGE_MAX, ImageFilter, ImageInfo, Page, Sort
 from service.web.api.contract import Shape, Strict
 
@@ -68,7 +68,9 @@ class Image(Shape):
     def of(cls, info: ImageInfo) -> "Image":
         """Return what clients see of a picture."""
         # model_construct: the values come from typed columns.
-        return cls.model_construct(**info._asdict(), links=Links.model_construct(None, **links_of(info.id)))
+        return cls.model_construct(
+            **info._asdict(), links=Links.model_construct(None, **links_of(info.id, root=request.script_root))
+        )
 
 
 class ImagePage(Shape):
@@ -77,15 +79,16 @@ class ImagePage(Shape):
     prev: str | None = Field(description="pass as `before` for the page that comes before; null at the beginning")
 
 
-def links_of(image_id: int) -> dict[str, str]:
-    """Return the links of a picture; `url_for` takes a hundred times as long."""
-    address = f"{request.script_root}{IMAGES}/{image_id}"
+def links_of(image_id: int, *, root: str) -> dict[str, str]:
+    """Return the links of a picture, where the application is at `root`; `url_for` takes a hundred times as long."""
+    address = f"{root}{IMAGES}/{image_id}"
     return {"self": address, "file": f"{address}/file", "thumbnail": f"{address}/thumbnail"}
 
 
 def page_of(page: Page[ImageInfo]) -> dict[str, Any]:
     """Return a page in the shape of `ImagePage`, ready to be written."""
-    items = [dict(zip(IMAGE_FIELDS, (*info, links_of(info.id)), strict=True)) for info in page.items]
+    root = request.script_root
+    items = [dict(zip(IMAGE_FIELDS, (*info, links_of(info.id, root=root)), strict=True)) for info in page.items]
     return {"items": items, "next": page.next, "prev": page.prev}
 
 
@@ -196,7 +199,7 @@ class FilterQuery(Strict):
         given = {name: getattr(self, name) for name in self.model_fields_set if name in _OF_FILTER}
         for name in _OBJECTS & given.keys():
             given[name] = parse_attributes(given[name], field=name)
-        return ImageFilter(**given)
+        return ImageFilter(**given) if given else EVERYTHING
 
 
 _OBJECTS = frozenset({"attributes", "exif", "png"})
