@@ -62,7 +62,10 @@ def test_rows_are_whole_and_every_filter_finds_what_it_should(sessions: Sessions
     nothing = {name for name in FILTERS if name.endswith(("nothing", "nothing has", "never meet"))} | {"damaged"}
     assert empty == nothing
     assert len(list_with_thumbnails(sessions, ImageFilter(), limit=60).items) == 60
-    assert rows(sessions, "SELECT nextval(pg_get_serial_sequence('pixref.image', 'id'))") == [(COUNT + 1,)]
+    following = """
+        INSERT INTO pixref.image (sha256, object_key, byte_size, state, width, height, channels, bit_depth, color_type, source)
+        VALUES (repeat('a', 64), 'images/k', 1, 'PENDING', 1, 1, 1, 8, 0, 'test') RETURNING id"""
+    assert one(sessions, following) == COUNT + 1
 
 
 class Clock:
