@@ -21,13 +21,14 @@ COPY --from=dependencies /opt/venv /opt/venv
 WORKDIR /app
 COPY pyproject.toml README.md ./
 COPY samples/ samples/
+COPY pixref/ pixref/
 COPY schema/ schema/
 COPY storage/ storage/
 COPY service/ service/
 # Installed in place, as `make run` does: templates, migrations and SQL views are read beside the code. The root file system is
 # read-only later on, so what is not compiled now would be compiled anew at every start.
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --root-user-action=ignore --no-deps --no-build-isolation --editable . \
- && python -m compileall -q schema storage service
+ && python -m compileall -q pixref schema storage service
 # HOME is where Matplotlib and Keras put their caches: nothing else is writable.
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
 USER 10001:10001

@@ -33,7 +33,7 @@ faults: $(VENV)/.dev ## Break things N times and look whether anything was lost;
 lint: $(VENV)/.dev ## Check style, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict service storage schema
+	$(BIN)/mypy --strict service storage schema pixref
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can

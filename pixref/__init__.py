@@ -1,0 +1,52 @@
+"""Pixref's Python client: pictures, labels, predictions and SQL over HTTP.
+
+    from pixref import Client
+
+    with Client() as client:  # PIXREF_URL and PIXREF_TOKEN
+        image = client.upload("giraffe.png", label="giraffe")
+
+A package of its own: it needs httpx, and at first use Pillow and NumPy for pixels and pandas for frames. It imports nothing else of this project.
+"""
+
+from pixref.client import Client
+from pixref.errors import (
+    BadImage,
+    Conflict,
+    Forbidden,
+    IntegrityError,
+    Invalid,
+    NotFound,
+    NotSignedIn,
+    PixrefError,
+    Unavailable,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from pixref.pixels import Mode
+from pixref.shapes import Image, ModelVersion, Prediction
+from pixref.sources import Source
+from pixref.sql import Result, Row
+from pixref.uploads import Upload
+
+__all__ = [
+    "BadImage",
+    "Client",
+    "Conflict",
+    "Forbidden",
+    "Image",
+    "IntegrityError",
+    "Invalid",
+    "Mode",
+    "ModelVersion",
+    "NotFound",
+    "NotSignedIn",
+    "PixrefError",
+    "Prediction",
+    "Result",
+    "Row",
+    "Source",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "Upload",
+]

@@ -1,0 +1,251 @@
+"""The client: what users call. Each method is one request, or an iterator of them; the work is in the modules beside this one."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from pixref import files, pixels, uploads
+from pixref.encoding import form, query
+from pixref.errors import UnexpectedAnswer
+from pixref.pixels import Mode, Pixels
+from pixref.shapes import Image, ModelVersion, Prediction, read
+from pixref.sources import Source, open_source
+from pixref.sql import Result
+from pixref.transport import Transport
+from pixref.uploads import Fields, Upload
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+PAGE = 200
+
+
+class Client:
+    """A connection to a Pixref service; thread-safe. Every method raises `PixrefError` or one of its kinds (`pixref.errors`).
+
+    `url` and `token` are taken from PIXREF_URL and PIXREF_TOKEN where they are not given; `pixref token create` prints a token. `timeout_s` is how
+    long an answer may keep silent. What can be repeated without harm (reading, uploads, connecting) is tried `retries` times more, after the
+    pause that the service asks for. `connections` is the most that are open at once, to the service and to the bucket each.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: int = 3,
+        connections: int = 32,
+    ) -> None:
+        token = token or os.environ.get("PIXREF_TOKEN")
+        if not token:
+            raise ValueError(
+                "no token: give Client(token=...) or set PIXREF_TOKEN; `pixref token create --role editor --name me` prints one"
+            )
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("the token has other characters than `pixref token create` prints: copy it anew")
+        self._transport = Transport(
+            _address(url or os.environ.get("PIXREF_URL") or DEFAULT_URL),
+            token,
+            timeout_s=timeout_s,
+            retries=retries,
+            connections=connections,
+        )
+
+    @property
+    def url(self) -> str:
+        """The service's address."""
+        return self._transport.url
+
+    def __repr__(self) -> str:
+        return f"Client(url={self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    # Pictures
+
+    def upload(
+        self,
+        source: Source,
+        *,
+        label: str | None = None,
+        tags: Iterable[str] = (),
+        split: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        direct: bool = False,
+    ) -> Image:
+        """Upload a PNG: a path, its bytes, a file opened with "rb", or an array of pixels, which is encoded without loss.
+
+        `created` of the picture says whether it is new; where the same bytes are here already, it is the existing one, unchanged. `name` takes the
+        place of the file's own. `direct` sends the bytes straight to the bucket, which must be within reach. Raises `BadImage`, `Invalid`, `OSError`.
+        """
+        fields = Fields.of({"label": label, "tags": tags, "split": split, "attributes": attributes, "name": name})
+        return uploads.upload(self._transport, open_source(source), fields, direct=direct)
+
+    def upload_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: int = 4,
+        describe: Callable[[Any], Mapping[str, Any]] | None = None,
+        direct: bool = False,
+        **fields: Any,
+    ) -> Iterator[Upload]:
+        """Upload many files, `workers` at a time, and yield what became of each, in order: `source`, and `image` or `error`.
+
+        What is here already is found by its hash and not sent. `label`, `tags`, `split` and `attributes` hold for all of them; `describe(source)`
+        returns those of one, as a mapping. A file that is refused or cannot be read does not stop the others; what would befall every file does,
+        by `PixrefError`. Nothing is sent before the first result is asked for, and the sources are taken as they are needed.
+        """
+        Fields.of(fields)
+        return uploads.upload_many(self._transport, sources, fields, describe, workers=workers, direct=direct)
+
+    def images(self, *, limit: int | None = None, page_size: int = PAGE, **filters: Any) -> Iterator[Image]:
+        """Yield the pictures that match all filters, newest first, page by page as they are asked for; at most `limit` of them.
+
+        The filters are those of `GET /api/v1/images` (docs/api.md), by name: a list is a repeated parameter, None is no filter, times need a time
+        zone. A picture that is added meanwhile neither appears nor shifts the others. An unknown filter raises `Invalid` with the first picture.
+        """
+        left = limit
+        while left is None or left > 0:
+            asked = page_size if left is None else min(page_size, left)
+            page = self._transport.call("GET", "images", params=query({**filters, "limit": asked})).json()
+            for item in page["items"]:
+                yield read(Image, item)
+            left = None if left is None else left - len(page["items"])
+            if page["next"] is None:
+                return
+            filters["after"] = page["next"]
+
+    def image(self, image_id: int) -> Image:
+        """Return one picture. Raises `NotFound`."""
+        return files.get_image(self._transport, image_id)
+
+    def delete(self, picture: int | Image, *, purge: bool = False) -> None:
+        """Delete a picture; it can be restored for some days, unless `purge`. Raises `NotFound`."""
+        self._transport.call("DELETE", f"images/{_id(picture)}", params=query({"purge": purge or None}))
+
+    def restore(self, picture: int | Image) -> Image:
+        """Bring a deleted picture back as it was. Raises `NotFound` when its time is over, `Conflict` when its bytes were uploaded since."""
+        return read(Image, self._transport.call("POST", f"images/{_id(picture)}/restore").json())
+
+    def label(self, picture: int | Image, label: str | None) -> Image:
+        """Set the label; None takes it off."""
+        return read(Image, self._transport.call("PUT", f"images/{_id(picture)}/label", send={"label": label}).json())
+
+    def tags(self, picture: int | Image, tags: Iterable[str]) -> Image:
+        """Set the tags: exactly these from now on."""
+        if isinstance(tags, str):
+            raise TypeError(f"tags is the text {tags!r}: give a list of them")
+        return read(Image, self._transport.call("PUT", f"images/{_id(picture)}/tags", send={"tags": list(tags)}).json())
+
+    # Bytes and pixels
+
+    def fetch(self, picture: int | Image) -> bytes:
+        """Return the original bytes, compared with their SHA-256. Raises `IntegrityError` where they are others, or lost.
+
+        A picture, in place of its id, saves a request.
+        """
+        return files.fetch(self._transport, picture)
+
+    def download(self, picture: int | Image, path: str | os.PathLike[str]) -> Path:
+        """Write the original bytes to a file, or to `ID.png` in a folder that exists; return its path. The file is there whole or not at all."""
+        target = Path(path)
+        return files.save(self.fetch(picture), target / f"{_id(picture)}.png" if target.is_dir() else target)
+
+    def fetch_many(
+        self, pictures: Iterable[int | Image], *, workers: int = 8, missing: files.Missing = "raise"
+    ) -> Iterator[tuple[Image, bytes]]:
+        """Yield pictures with their original bytes, in the order given, `workers` at a time, each compared with its SHA-256.
+
+        What is not there raises `NotFound`, or is left out by `missing="skip"`. Give pictures where you have them: an id costs a request more.
+        """
+        return files.fetch_many(self._transport, pictures, bytes, workers=workers, missing=missing)
+
+    def arrays(
+        self,
+        pictures: Iterable[int | Image] | None = None,
+        *,
+        mode: Mode = "RGB",
+        size: tuple[int, int] | None = None,
+        background: int = 255,
+        workers: int = 8,
+        missing: files.Missing | None = None,
+        **filters: Any,
+    ) -> Iterator[tuple[Image, Pixels]]:
+        """Yield pictures with their pixels as uint8: (height, width) in mode L, (height, width, channels) in LA, RGB and RGBA.
+
+        Either `pictures`, in their order, or those that match the filters of `images`. L and RGB lay transparent pixels over the grey level
+        `background`; 16-bit samples are cut to their high byte, palettes become their colours. `size` (width, height) stretches. What is not there
+        is as in `fetch_many`; by filters it is left out, since others may delete meanwhile. Needs NumPy and Pillow.
+        """
+        pixels.check(mode, size, background)
+        if pictures is not None and filters:
+            raise TypeError(f"give pictures or filters ({', '.join(filters)}), not both")
+        chosen = self.images(**filters) if pictures is None else pictures
+        decode = partial(pixels.decode, mode=mode, size=size, background=background)
+        policy = missing or ("skip" if pictures is None else "raise")
+        return files.fetch_many(self._transport, chosen, decode, workers=workers, missing=policy)
+
+    # Models
+
+    def predict(
+        self, picture: int | Image | Source, *, model: str = "mnist", version: int | None = None, alias: str | None = None
+    ) -> Prediction:
+        """Predict a stored picture, by id or as it came, which is kept as a row; or a file as `upload` takes it, of which nothing is kept.
+
+        By the version behind the alias `champion`, unless `version` or `alias` names another.
+        """
+        choice = {name: value for name, value in (("model", model), ("version", version), ("alias", alias)) if value is not None}
+        if isinstance(picture, int | Image):
+            answer = self._transport.call("POST", f"images/{_id(picture)}/predictions", send=choice)
+        else:
+            content = open_source(picture)
+            content_type, body = form(query(choice), content.read(), name=content.name or "", media_type=uploads.MEDIA_TYPE)
+            answer = self._transport.call(
+                "POST", "predict", repeatable=True, content=body, headers={"Content-Type": content_type}
+            )
+        return read(Prediction, answer.json())
+
+    def models(self) -> list[ModelVersion]:
+        """Return every version of every model, newest first within its model."""
+        return [read(ModelVersion, item) for item in self._transport.call("GET", "models").json()["items"]]
+
+    # SQL
+
+    def sql(self, statement: str, params: Sequence[Any] = ()) -> Result:
+        """Ask the catalogue by one SELECT; `params` are bound, never pasted. `truncated` of the result says that there were more rows."""
+        answer = self._transport.call("POST", "sql", repeatable=True, send={"query": statement, "params": list(params)}).json()
+        try:
+            return Result(answer["columns"], answer["rows"], truncated=answer["truncated"], elapsed_ms=answer["elapsed_ms"])
+        except KeyError as exc:
+            raise UnexpectedAnswer(
+                f"the service answered a query without {exc}: is it older than this client?", code="unexpected_answer"
+            ) from None
+
+
+def _id(picture: int | Image) -> int:
+    return picture.id if isinstance(picture, Image) else picture
+
+
+def _address(url: str) -> str:
+    """Check a service's URL and take off what is behind it. Raises `ValueError`."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment or parts.userinfo:
+        raise ValueError(f"{url!r} is not the address of a service: give one such as {DEFAULT_URL}")
+    return url.rstrip("/").removesuffix("/api/v1")
