@@ -28,7 +28,8 @@ class Client:
 
     `url` and `token` are taken from PIXREF_URL and PIXREF_TOKEN where they are not given; `pixref token create` prints a token. `timeout_s` is how
     long an answer may keep silent. What can be repeated without harm (reading, uploads, connecting) is tried `retries` times more, after the
-    pause that the service asks for. `connections` is the most that are open at once, to the service and to the bucket each.
+    pause that the service asks for; where it says that it is busy, up to 20 times. `connections` is the most that are open at once, to the
+    service and to the bucket each.
     """
 
     def __init__(

@@ -6,13 +6,14 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 
 if TYPE_CHECKING:
     import numpy
     import numpy.typing
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | numpy.typing.NDArray[Any]"
+# NumPy is named by a text, since it is imported at first use alone; `|` does not take one.
+Source: TypeAlias = Union[str, os.PathLike[str], bytes, bytearray, memoryview, IO[bytes], "numpy.typing.NDArray[Any]"]
 """A str is a path. An array is gray (H, W), or (H, W, C) with 1 to 4 channels, of uint8; or gray of uint16 or bool."""
 
 

@@ -1,7 +1,7 @@
 """Requests to the service, which carry the token, and to the bucket, which never do.
 
 What can be repeated without harm is: reading, and uploads under an Idempotency-Key. Between the tries is what the answer's Retry-After asks
-for, or a quarter of a second, doubled each time.
+for, or a quarter of a second, doubled each time, with some chance in it.
 """
 
 import json
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -21,8 +22,13 @@ from pixref.errors import PixrefError, UnexpectedAnswer, Unreachable, plain_erro
 API = "/api/v1/"
 CONNECT_S = 10.0
 FIRST_PAUSE_S = 0.25
+WIDEST_PAUSE_S = 8.0
 LONGEST_PAUSE_S = 30.0
 """Who asks for a longer pause than this is not waited for."""
+
+BUSY = "busy"
+BUSY_RETRIES = 20
+"""A service that takes no more large uploads at once is not broken; whoever sends many of them waits for a turn."""
 
 _PROBLEM = "application/problem+json"
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -83,9 +89,12 @@ class Transport:
         self._timeout_s = timeout_s
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        agent = {"User-Agent": "pixref-client"}
-        self._service = httpx.Client(headers={**agent, "Authorization": f"Bearer {token}"}, timeout=timeout, limits=limits)
-        self._bucket = httpx.Client(headers={**agent, "Accept-Encoding": "identity"}, timeout=timeout, limits=limits)
+        trusted = httpx.create_ssl_context()  # once for both: reading all certificates takes a while
+        both = {"User-Agent": "pixref-client"}
+        authorized = {**both, "Authorization": f"Bearer {token}"}
+        plain = {**both, "Accept-Encoding": "identity"}
+        self._service = httpx.Client(headers=authorized, timeout=timeout, limits=limits, verify=trusted)
+        self._bucket = httpx.Client(headers=plain, timeout=timeout, limits=limits, verify=trusted)
 
     def close(self) -> None:
         self._service.close()
@@ -152,8 +161,9 @@ class Transport:
 
     def _repeat(self, ask: Callable[[], Answer], *, url: str, repeatable: bool, bucket: bool) -> Answer:
         """Ask until there is an answer that is none to repeat. Raises `PixrefError` for every error but the bucket's own refusals."""
-        for attempt in range(self._retries + 1):
-            pause_s = FIRST_PAUSE_S * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311  (spreads clients, no secret)
+        for attempt in count():
+            pause_s = min(FIRST_PAUSE_S * 2**attempt, WIDEST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311  (spreads clients)
+            retries = self._retries
             try:
                 answer = ask()
             except httpx.RequestError as exc:
@@ -165,10 +175,12 @@ class Transport:
                 error = answer.error()
                 again = repeatable and error.retryable
                 pause_s = _retry_after_s(answer.headers.get("Retry-After")) or pause_s
-            if not again or attempt == self._retries or pause_s > LONGEST_PAUSE_S:
+                if retries and error.code == BUSY:
+                    retries = max(retries, BUSY_RETRIES)
+            if not again or attempt >= retries or pause_s > LONGEST_PAUSE_S:
                 raise error from None
             time.sleep(pause_s)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("counting does not end")
 
     def _unreachable(self, exc: httpx.RequestError, url: str, way_out: str) -> Unreachable:
         place = origin(url)
