@@ -3,18 +3,36 @@
 Only a superuser can; it concerns this database alone, and is repeated by every `pixref init`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
 
 from sqlalchemy import Connection, text
 
-# Functions of pg_catalog, by name. None is called by psql, pgAdmin or a driver.
-FUNCTIONS = (
-    "^pg_(try_)?advisory_",  # locks that outlive a transaction, and that others wait for
-    "^(lo_.*|lowrite|loread)$",  # large objects: any amount of storage, which rights on tables say nothing of
-    "^pg_terminate_backend$",  # other people's sessions of the same role
-    "^pg_logical_emit_message$",  # writes into the WAL, as much as one likes
-    "^pg_export_snapshot$",  # a file for each call, until the transaction ends
-    "^(pg_current_xact_id|txid_current)$",  # uses up transaction numbers
+
+class Keeper(Enum):
+    """Who keeps a function that PUBLIC loses: the service's own roles, or people's SQL clients as well."""
+
+    SERVICE = "service"
+    CLIENTS = "clients"
+
+
+# Functions of pg_catalog, by name, and who keeps them; members of a role that PostgreSQL has made for the purpose keep them too.
+FUNCTIONS: tuple[tuple[str, Keeper, str | None], ...] = (
+    ("^pg_(try_)?advisory_", Keeper.SERVICE, None),  # locks that outlive a transaction, and that others wait for
+    (
+        "^(lo_.*|lowrite|loread)$",
+        Keeper.SERVICE,
+        None,
+    ),  # large objects: any amount of storage, which rights on tables say nothing of
+    ("^pg_terminate_backend$", Keeper.SERVICE, "pg_signal_backend"),  # other people's sessions of the same role
+    ("^pg_logical_emit_message$", Keeper.SERVICE, None),  # writes into the WAL, as much as one likes
+    ("^pg_export_snapshot$", Keeper.SERVICE, None),  # a file for each call, until the transaction ends
+    ("^(pg_current_xact_id|txid_current)$", Keeper.SERVICE, None),  # uses up transaction numbers
+    # psql, pgAdmin and drivers call these; nothing that the SQL door is asked needs them.
+    ("^(set_config|pg_sleep.*)$", Keeper.CLIENTS, None),
+    ("^pg_cancel_backend$", Keeper.CLIENTS, "pg_signal_backend"),
+    ("^pg_notify$", Keeper.CLIENTS, None),
+    ("^pg_stat_get(_backend)?_activity$", Keeper.CLIENTS, "pg_monitor"),
 )
 # A block of PL/pgSQL can catch its own cancellation, and a function in a table's constraint runs as whoever restores the table.
 LANGUAGES = ("plpgsql", "sql")
@@ -22,23 +40,20 @@ LANGUAGES = ("plpgsql", "sql")
 MAINTENANCE = ("postgres", "template1")
 
 
-def revoke_from_public(connection: Connection, *, but: Sequence[str]) -> None:
-    """Take the functions and languages from PUBLIC and give them to the roles in `but`."""
-    found = connection.scalars(
-        text("""
-            SELECT oid::regprocedure::text FROM pg_proc
-            WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ ANY (:patterns)"""),
-        {"patterns": list(FUNCTIONS)},
-    ).all()
+def revoke_from_public(connection: Connection, keepers: Mapping[Keeper, Sequence[str]]) -> None:
+    """Take the functions and languages from PUBLIC and give them to the roles that keep them."""
     public = text("""
-        SELECT EXISTS (SELECT FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
-                       WHERE pg_proc.oid = CAST(:function AS regprocedure) AND a.grantee = 0)""")
-    # Only what is open: each REVOKE rewrites a row of the catalogue, and some functions were never for everybody.
-    functions = ", ".join(each for each in found if connection.scalar(public, {"function": each}))
-    roles = ", ".join(but)
-    if functions:
-        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {roles}")
-        connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
+        SELECT oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ :pattern
+          AND EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a WHERE a.grantee = 0)""")
+    for pattern, keeper, purpose in FUNCTIONS:
+        # Only what is open: each REVOKE rewrites a row of the catalogue, and some functions were never for everybody.
+        functions = ", ".join(connection.scalars(public, {"pattern": pattern}))
+        if functions:
+            roles = ", ".join([*keepers[keeper], *([purpose] if purpose else [])])
+            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {roles}")
+            connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
+    roles = ", ".join(keepers[Keeper.SERVICE])
     for language in LANGUAGES:
         connection.exec_driver_sql(f"GRANT USAGE ON LANGUAGE {language} TO {roles}")
         connection.exec_driver_sql(f"REVOKE USAGE ON LANGUAGE {language} FROM PUBLIC")

@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from schema.errors import InitLocked
 from schema.migrate import upgrade
-from schema.roles import ensure_roles, missing_guards, prepare_database
+from schema.roles import ensure_roles, let_read, missing_guards, prepare_database
 from schema.session import CONNECT_TIMEOUT_S
 
 # Any constant will do, as long as every release has the same.
@@ -89,4 +89,6 @@ def provision_database(admin_url: str, *, app_url: str, passwords: Mapping[str, 
             )
             prepare_database(connection)
         upgrade(connection)
+        with connection.begin():
+            let_read(connection)
         return missing_guards(connection)

@@ -4,9 +4,10 @@ pixref_owner    owns the schemas; nobody signs in as it
 pixref_app      reads and writes rows, owns nothing; web and worker are members of it
 pixref_reader   SELECT on schema `catalog` alone, with limits; what SQL clients sign in as
 pixref_analyst  a member of pixref_reader that has beside it a schema of its own, `scratch`
+pixref_door     reads the catalogue and does nothing else at all: what the SQL door of web and API signs in as
 
-What SQL clients sign in as is a table, `CLIENT_ROLES`: a row more is all that another one takes. The right to read the catalogue is
-pixref_reader's, and the others have it as its members.
+What SQL is asked as is a table, `CLIENT_ROLES`: a row more is all that another one takes. People's roles have the right to read the catalogue
+as members of pixref_reader. The door is no member of it, so that it has none of the rights that a client program needs.
 """
 
 from collections.abc import Mapping
@@ -17,12 +18,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 
-from schema.hardening import close_other_databases, revoke_from_public
+from schema.hardening import Keeper, close_other_databases, revoke_from_public
 
 OWNER = "pixref_owner"
 APP = "pixref_app"
 READER = "pixref_reader"
 ANALYST = "pixref_analyst"
+DOOR = "pixref_door"
 
 # What lets `pixref.end_overdue_sessions` see and end other roles' sessions. Superusers' it never can.
 WARDEN = ("pg_signal_backend", "pg_read_all_stats")
@@ -30,18 +32,20 @@ WARDEN = ("pg_signal_backend", "pg_read_all_stats")
 
 @dataclass(frozen=True, slots=True)
 class ClientRole:
-    """One role of SQL clients. Sessions can lift what is in `settings`; the connections, the temporary files and the last two are firm.
+    """One role of SQL clients. Sessions can lift what is in `settings`; the connections, the temporary files and the longest times are firm.
 
-    Sizes and times are PostgreSQL's own: "256MB", "30s". The worker ends sessions whose statement or transaction is older than the last two.
+    Sizes and times are PostgreSQL's own: "256MB", "30s". The worker ends sessions whose statement or transaction is older than the longest;
+    without these it leaves them alone. `reads` gives a role the views itself, instead of by membership.
     """
 
     name: str
     connections: int
     settings: Mapping[str, str]
     temp_file_limit: str
-    longest_statement: str
-    longest_transaction: str
+    longest_statement: str | None = None
+    longest_transaction: str | None = None
     member_of: tuple[str, ...] = ()
+    reads: bool = False
 
 
 CLIENT_ROLES = (
@@ -80,6 +84,28 @@ CLIENT_ROLES = (
         longest_statement="5min",
         longest_transaction="15min",
         member_of=(READER,),
+    ),
+    # `service.sql.run` sets limits of its own for each question, and lets its connections go; these hold for whoever signs in as it otherwise.
+    ClientRole(
+        DOOR,
+        connections=8,  # four questions at once, and as many connections that are on their way out
+        settings=MappingProxyType(
+            {
+                "default_transaction_read_only": "on",
+                "statement_timeout": "2s",
+                "lock_timeout": "500ms",
+                "idle_in_transaction_session_timeout": "5s",
+                "idle_session_timeout": "30s",
+                "work_mem": "16MB",
+                "hash_mem_multiplier": "1",
+                "max_parallel_workers_per_gather": "0",
+                "jit": "off",
+                "search_path": "catalog",
+                "timezone": "UTC",
+            }
+        ),
+        temp_file_limit="64MB",
+        reads=True,
     ),
 )
 ROLES = (OWNER, APP, *(role.name for role in CLIENT_ROLES))
@@ -131,11 +157,13 @@ def ensure_roles(connection: Connection, *, login: str, login_password: str | No
     elif login not in (me, OWNER):
         _run(connection, f"GRANT {APP} TO {_quote(login)}")
     for client in CLIENT_ROLES:
-        _ensure_client(connection, client, password=passwords.get(client.name), superuser=superuser)
+        ensure_client(connection, client, password=passwords.get(client.name), superuser=superuser)
 
 
-def _ensure_client(connection: Connection, client: ClientRole, *, password: str | None, superuser: bool) -> None:
-    _run(connection, f"ALTER ROLE {client.name} CONNECTION LIMIT {client.connections}")
+def ensure_client(connection: Connection, client: ClientRole, *, password: str | None, superuser: bool) -> None:
+    """Make a role's limits and memberships what they should be, and its password where one is given; safe to repeat."""
+    inherits = "NOINHERIT" if client.reads else "INHERIT"
+    _run(connection, f"ALTER ROLE {client.name} {inherits} CONNECTION LIMIT {client.connections}")
     if password:
         _run(connection, f"ALTER ROLE {client.name} LOGIN PASSWORD {_literal(password)}")
     for name, value in client.settings.items():
@@ -146,6 +174,18 @@ def _ensure_client(connection: Connection, client: ClientRole, *, password: str 
         _run(connection, f"ALTER ROLE {client.name} SET temp_file_limit = {_literal(client.temp_file_limit)}")
     for group in client.member_of:
         _run(connection, f"GRANT {group} TO {client.name}")
+
+
+def let_read(connection: Connection) -> None:
+    """Give the views to the roles that have them by themselves; after migrations, which make new ones.
+
+    In a transaction, as the owner of the views. A role can give up rights of its own, so this is repeated by every init.
+    """
+    _run(connection, f"SET LOCAL ROLE {OWNER}")
+    for client in CLIENT_ROLES:
+        if client.reads:
+            _run(connection, f"GRANT USAGE ON SCHEMA catalog TO {client.name}")
+            _run(connection, f"GRANT SELECT ON ALL TABLES IN SCHEMA catalog TO {client.name}")
 
 
 def prepare_database(connection: Connection) -> None:
@@ -164,7 +204,7 @@ def prepare_database(connection: Connection) -> None:
             f"the administrator's role does not own the database {database}: set DATABASE_ADMIN_URL to one that does"
         ) from exc
     if superuser:
-        revoke_from_public(connection, but=(OWNER, APP))
+        revoke_from_public(connection, {Keeper.SERVICE: (OWNER, APP), Keeper.CLIENTS: (OWNER, APP, READER)})
         close_other_databases(connection, ours=ROLES)
     _appoint_warden(connection)
 

@@ -9,6 +9,7 @@
     account ─< idempotency_key >─ image
     account ─< direct_upload           (objects that clients may still put)
     object_deletion                    (the outbox: objects that must go)
+    audit_event >─ account             (what was asked of the SQL door; only added to)
 
 Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
 may not insert, update or delete there, so the history cannot be bent.
@@ -428,3 +429,27 @@ class ObjectDeletion(Base):
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     last_error: Mapped[str | None]
     created_at: Mapped[CreatedAt]
+
+
+class AuditEvent(Base):
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        Index("ix_audit_event_account_id", "account_id", "id"),
+        Index("ix_audit_event_started_at", "started_at"),
+        CheckConstraint("char_length(query) <= 10000", name="query_length"),
+        CheckConstraint("jsonb_typeof(parameters) = 'array'", name="parameters_array"),
+        CheckConstraint("duration_ms >= 0 AND rows >= 0", name="not_negative"),
+        {
+            "comment": "What was asked of the SQL door, by whom, and what came of it. The application only adds to it; kept for 90 days."
+        },
+    )
+    id: Mapped[Id]
+    account_id: Mapped[AccountRef]
+    query: Mapped[str] = mapped_column(comment="the text as it was sent; a longer one is cut")
+    parameters: Mapped[list[Any] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="what was given for $1, $2, ...; NULL where that was nothing that can be kept"
+    )
+    started_at: Mapped[datetime]
+    duration_ms: Mapped[float] = mapped_column(REAL, comment="from the question to its answer, waiting for a turn included")
+    rows: Mapped[int | None] = mapped_column(Integer, comment="rows that were handed out; NULL when there was no answer")
+    outcome: Mapped[str] = mapped_column(comment="ok, truncated, or the code of the error")

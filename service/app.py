@@ -12,10 +12,11 @@ from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.pictures.facets import FacetCounter
 from service.settings import Settings
+from service.sql.ask import Door
 from service.web import health, pages, problems, security
 from service.web.api import routes as api_routes
 from service.web.context import EXTENSION, Context
-from service.wiring import limits_of, open_rows, open_store
+from service.wiring import limits_of, open_door, open_rows, open_store
 from storage.base import ObjectStore
 from storage.breaker import Breaker, GuardedStore
 
@@ -43,6 +44,7 @@ def create_app(
     sessions: Sessions | None = None,
     store: ObjectStore | None = None,
     models: ModelServer | None = None,
+    door: Door | None = None,
 ) -> Flask:
     """Return the web application. Parts that are not given are made from the settings; nothing connects before the first request."""
     app = _Application("service.web")
@@ -59,6 +61,7 @@ def create_app(
         facets=FacetCounter(sessions),
         limits=limits_of(settings),
         jobs=JobQueue(settings.database_url.get_secret_value()),
+        door=door or open_door(settings),
     )
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600

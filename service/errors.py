@@ -7,6 +7,9 @@
     │   ├── TooManyPixels      more pixels than the limit
     │   ├── BadModel           a model file that vetting refused
     │   ├── IdempotencyKeyReused  the key stood for another request
+    │   ├── QueryRefused       SQL that the door does not let through (`reason` names the fault, `position` the place)
+    │   ├── QueryError         SQL that PostgreSQL does not accept, in its own words
+    │   ├── QueryTimeout, QueryTooLarge  SQL that was stopped
     │   └── ModelInput         the picture cannot be brought to the model's input
     ├── NotSignedIn, Forbidden, CsrfFailed
     ├── NotFound, Conflict
@@ -18,6 +21,7 @@
         ├── ObjectLost, ObjectCorrupt
         ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout, DatabaseFull
         ├── ModelUnavailable, ModelCorrupt, ModelOutputInvalid
+        ├── SqlUnavailable     the SQL door has no way into the database
         └── Busy, TempFull     too much at once, no room for an upload on its way
 
 Use cases raise these; one handler in `service.web` renders them as problem+json (RFC 9457) or as a page, and the command line
@@ -128,6 +132,41 @@ class IdempotencyKeyReused(Invalid):
     title = "The key was used for another request"
 
 
+class QueryRefused(Invalid):
+    code = "query_refused"
+    title = "The query is not one that can be asked here"
+
+    def __init__(self, reason: str, detail: str, *, position: int | None = None) -> None:
+        """`reason` is a stable word such as `not_select`, `function`, `relation`; `position` counts characters of the query from 1."""
+        super().__init__(detail, field="query", extra={"reason": reason} | ({} if position is None else {"position": position}))
+        self.reason = reason
+        self.position = position
+
+
+class QueryError(Invalid):
+    code = "query_error"
+    title = "PostgreSQL does not accept the query"
+
+    def __init__(
+        self, message: str, *, position: int | None = None, sqlstate: str | None = None, hint: str | None = None
+    ) -> None:
+        """The message and the hint are PostgreSQL's own; `position` counts characters of the query from 1."""
+        known = {"position": position, "sqlstate": sqlstate, "hint": hint}
+        super().__init__(message, field="query", extra={name: value for name, value in known.items() if value is not None})
+        self.position = position
+        self.hint = hint
+
+
+class QueryTimeout(Invalid):
+    code = "query_timeout"
+    title = "The query took too long"
+
+
+class QueryTooLarge(Invalid):
+    code = "query_too_large"
+    title = "The query needs more room than it may have"
+
+
 class TooSlow(PixrefError):
     code = "too_slow"
     status = 408
@@ -161,7 +200,7 @@ class Unavailable(PixrefError):
 
 class Busy(Unavailable):
     code = "busy"
-    title = "Too many uploads at once"
+    title = "Too much at once"
 
 
 class StorageUnavailable(Unavailable):
@@ -270,5 +309,12 @@ class ModelUnavailable(Unavailable):
 class ModelCorrupt(Unavailable):
     code = "model_corrupt"
     title = "The model's file was altered"
+    retryable = False
+    retry_after_s = None
+
+
+class SqlUnavailable(Unavailable):
+    code = "sql_unavailable"
+    title = "The SQL door is closed"
     retryable = False
     retry_after_s = None

@@ -9,6 +9,8 @@ setting's name and the accepted form (`SettingsError`). Four views of the same f
     LocalSettings   `pixref dev` (`make run`): ports and folders of the servers that it starts itself
 """
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -79,6 +81,14 @@ PRIVILEGED = frozenset({"DATABASE_ADMIN_URL", "MINIO_ROOT_USER", "MINIO_ROOT_PAS
 # Written by `pixref dev` into its state folder, so that every other command finds the servers that it has started.
 SERVICE_ENV = "service.env"
 ENV_FILE = PROJECT_DIR / ".env"
+
+
+def door_password(secret_key: str) -> str:
+    """Return the password of the SQL door's role: made from the secret key, so that there is nothing to set or to forget.
+
+    256 bits of HMAC-SHA-256 under a label of their own: they say nothing of the key, nor of what else is made from it.
+    """
+    return hmac.new(secret_key.encode(), b"pixref_door", hashlib.sha256).hexdigest()
 
 
 class _Loadable(BaseSettings):
@@ -205,6 +215,11 @@ class Settings(_Web):
     def trash(self) -> timedelta:
         """How long a deleted picture can be restored."""
         return timedelta(days=self.trash_days)
+
+    @property
+    def door_password(self) -> str:
+        """Password of `pixref_door`; known to `pixref init`, which sets it, and to the web process, which asks with it."""
+        return door_password(self.secret_key.get_secret_value())
 
     @property
     def max_upload_bytes(self) -> int:

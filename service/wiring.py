@@ -1,8 +1,12 @@
 """From settings to parts: the bucket, the rows, the limits. Nothing connects here. Shared by the web application, the worker and the commands."""
 
+from sqlalchemy import make_url
+
+from schema.roles import DOOR
 from schema.session import Sessions, open_engine
 from service.png import PngLimits
 from service.settings import Settings
+from service.sql.ask import Door, places
 from storage.minio_store import MinioStore
 
 
@@ -21,6 +25,13 @@ def open_store(settings: Settings) -> MinioStore:
 def open_rows(settings: Settings, *, name: str) -> Sessions:
     """Return sessions on the database that the settings name; nothing connects yet."""
     return Sessions(open_engine(settings.database_url.get_secret_value(), application_name=f"pixref {name}"))
+
+
+def open_door(settings: Settings) -> Door:
+    """Return the SQL door of one web process into the database that the settings name; nothing connects yet."""
+    url = make_url(settings.database_url.get_secret_value())
+    url = url.set(drivername="postgresql", username=DOOR, password=settings.door_password)
+    return Door(url.render_as_string(hide_password=False), places(settings.web_workers))
 
 
 def limits_of(settings: Settings) -> PngLimits:

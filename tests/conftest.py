@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from schema.provision import ensure_database, provision_database
-from schema.roles import ANALYST, APP, CLIENT_ROLES, READER, prepare_database
+from schema.roles import ANALYST, APP, CLIENT_ROLES, DOOR, READER, ensure_client, prepare_database
 from schema.session import Sessions, open_engine
 from service.accounts.actor import Actor, Role
 from service.accounts.tokens import create_token, local_actor
@@ -34,13 +34,15 @@ from service.models.serving import BUILT_IN, ModelServer
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
 from service.png import PngLimits
-from service.settings import PROJECT_DIR, Settings
+from service.settings import PROJECT_DIR, Settings, door_password
 from storage.minio_store import MinioStore
 from storage.provision import ensure_bucket
 from tests.servers import S3Server, require
 
 PASSWORD = "test-password"
+SECRET_KEY = "k" * 40
 PASSWORDS = {role.name: PASSWORD for role in CLIENT_ROLES}
+(DOOR_ROLE,) = (role for role in CLIENT_ROLES if role.name == DOOR)
 ROOT_USER, ROOT_PASSWORD = "root-of-tests", "root-of-tests-secret"
 TEMPLATE = "template_pixref"
 MODELS = PROJECT_DIR / "models"
@@ -141,6 +143,15 @@ def analyst_url(postgres: PostgresServer, database: str) -> URL:
 
 
 @pytest.fixture
+def door_url(postgres: PostgresServer, database: str, admin_url: URL) -> str:
+    """Where the SQL door signs in. Roles are the cluster's, so another test may have given this one another password."""
+    password = door_password(SECRET_KEY)
+    with create_engine(admin_url, poolclass=NullPool).begin() as connection:
+        ensure_client(connection, DOOR_ROLE, password=password, superuser=True)
+    return postgres.url(DOOR, password, database)
+
+
+@pytest.fixture
 def admin_url(postgres: PostgresServer, database: str) -> URL:
     return make_url(postgres.url("postgres", PASSWORD, database)).set(drivername="postgresql+psycopg2")
 
@@ -173,7 +184,7 @@ def settings(database_url: str, bucket: str, minio: MinioServer) -> Settings:
         s3_access_key=ROOT_USER,
         s3_secret_key=ROOT_PASSWORD,
         s3_bucket=bucket,
-        secret_key="k" * 40,
+        secret_key=SECRET_KEY,
     )
 
 

@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from schema.provision import ensure_database, init_lock, provision_database
-from schema.roles import ANALYST, READER
+from schema.roles import ANALYST, DOOR, READER
 from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token, local_actor
@@ -96,6 +96,7 @@ def command() -> None:
     with interruptible(), init_lock(admin_url):
         given = {READER: settings.reader_password, ANALYST: settings.analyst_password}
         passwords = {role: password.get_secret_value() for role, password in given.items() if password}
+        passwords[DOOR] = settings.door_password
         missing = provision_database(admin_url, app_url=app_url, passwords=passwords)
         click.echo("database: roles and tables are at head")
         for guard in missing:

@@ -8,7 +8,7 @@ import click
 from service.settings import Settings, SettingsError, single_native_thread
 
 # A request waits on PostgreSQL and the store far longer than it computes; each thread holds one connection of the pool. Large uploads and slow
-# clients never get all of them (`service.web.admission`, `service.web.pace`).
+# clients never get all of them (`service.admission`, `service.web.pace`).
 THREADS = 4
 # Requests under way get this long after SIGTERM; a store that does not answer holds one for 15 s at most.
 GRACE_S = 20

@@ -17,6 +17,8 @@ def end_overdue_sessions(sessions: Sessions, roles: Sequence[ClientRole] = CLIEN
     """Return how many were ended; None where `pixref init` was not run by a superuser, so that none can be."""
     ended = 0
     for role in roles:
+        if role.longest_statement is None or role.longest_transaction is None:
+            continue
         with sessions() as session, session.begin():
             limits = {"statement": role.longest_statement, "transaction": role.longest_transaction}
             done: int | None = session.scalar(END, {"client": role.name, **limits})

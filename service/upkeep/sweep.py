@@ -13,6 +13,7 @@ from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
 from service.failpoints import failpoint
 from service.pictures.idempotency import forget_old
+from service.sql import audit
 from storage.base import ObjectStore, StoreError, StoreMisconfigured, StoreTimeout, StoreUnavailable
 
 BATCH = 200
@@ -106,6 +107,7 @@ def sweep(sessions: Sessions, store: ObjectStore) -> Swept:
     with sessions() as session, session.begin():
         abandoned = abandon_expired_versions(session)
         forget_old(session)
+        audit.forget_old(session)
     for abandon in (abandon_expired, abandon_expired_direct_uploads):
         taken = BATCH
         while taken == BATCH:

@@ -12,6 +12,7 @@ from service.models.serving import ModelServer
 from service.pictures.facets import FacetCounter
 from service.png import PngLimits
 from service.settings import Settings
+from service.sql.ask import Door
 from storage.base import ObjectStore
 from storage.breaker import Breaker
 
@@ -30,6 +31,7 @@ class Context:
     facets: FacetCounter
     limits: PngLimits
     jobs: JobQueue
+    door: Door
 
 
 def context() -> Context:

@@ -10,10 +10,10 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from service.accounts.actor import Actor
 from service.accounts.tokens import actor_of_token, actor_of_token_id, digest
+from service.admission import Admission
 from service.errors import CsrfFailed, Forbidden, NotSignedIn
 from service.settings import MIB
 from service.web.access import Access, access_of
-from service.web.admission import Admission
 from service.web.context import context
 from service.web.edge import Edge, remember_account
 from service.web.files import ClosingRequest

@@ -44,6 +44,14 @@ EXPECTED = {
     "api.predict_image": Role.EDITOR,
     "api.predict_file": Role.VIEWER,
     "api.list_models": Role.VIEWER,
+    "api.run_sql": Role.VIEWER,
+    "api.sql_csv": Role.VIEWER,
+    "api.sql_parquet": Role.VIEWER,
+    "api.sql_schema": Role.VIEWER,
+    "api.sql_history": Role.VIEWER,
+    # Posted, for a query may be long; they change nothing.
+    "pages.sql": Role.VIEWER,
+    "pages.download_sql": Role.VIEWER,
 }
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 

@@ -11,10 +11,11 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from schema.session import Sessions
+from service import admission
+from service.admission import Admission
 from service.cli.serve import THREADS
 from service.errors import Busy
-from service.web import admission, pace
-from service.web.admission import Admission
+from service.web import pace
 from service.web.files import ClosingRequest
 from service.web.security import SMALL_BODY
 from storage.base import ObjectStore

@@ -11,7 +11,7 @@ from flask import Flask
 from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token
-from service.web.admission import Admission
+from service.admission import Admission
 from storage.base import ObjectStore
 from tests.conftest import TokenClient, client_with
 from tests.factories import assert_problem, form_of, make_png, objects, rows, sha256

@@ -80,7 +80,7 @@ def check(name: str, answer: TestResponse) -> Any:
     """Hold an answer against what the endpoint declares."""
     shape = declared(name).answers[answer.status_code]
     if isinstance(shape, str):
-        assert re.fullmatch(shape.replace("*", r"\w+") or ".*", answer.mimetype or "")
+        assert re.fullmatch(re.escape(shape).replace(r"\*", r"\w+") or ".*", answer.mimetype or "")
         return answer.data
     assert issubclass(shape, BaseModel)
     body = answer.get_json()
@@ -90,6 +90,7 @@ def check(name: str, answer: TestResponse) -> Any:
     return body
 
 
+@pytest.mark.usefixtures("door_url")
 def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> None:
     image = check(
         "upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(BIG, BIG), label="7", attributes='{"a": 1.5}'))
@@ -115,6 +116,13 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("delete_image", client.delete(url))
     check("list_trash", client.get(f"{PREFIX}/trash"))
     check("restore_image", client.post(f"{url}/restore"))
+    check("run_sql", client.post(f"{PREFIX}/sql", json={"query": "select image_id, attributes, tags, created_at from images"}))
+    check("run_sql", client.post(f"{PREFIX}/sql", json={"query": "select $1::int as n", "params": [1]}))
+    check("sql_csv", client.post(f"{PREFIX}/sql/csv", json={"query": "select image_id from images"}))
+    check("sql_parquet", client.post(f"{PREFIX}/sql/parquet", json={"query": "select image_id from images"}))
+    check("sql_schema", client.get(f"{PREFIX}/sql/schema"))
+    page = check("sql_history", client.get(f"{PREFIX}/sql/history?limit=1"))
+    check("sql_history", client.get(f"{PREFIX}/sql/history?limit=1&after={page['next']}"))
     client.delete(f"{url}?purge=true")
     data = make_png(seed=4)
     announced = {"sha256": sha256(data), "byte_size": len(data)}
@@ -131,5 +139,5 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     assert {each.name for each in ENDPOINTS["api"]} == {
         "upload_image", "list_images", "count_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
-        "begin_upload", "complete_upload", "abort_upload",
+        "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
     }, "a new endpoint has to be called here"  # fmt: skip

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from flask import Response
 
 from service.web.access import access
-from service.web.api import api, images, predictions, uploads  # noqa: F401  (registers the endpoints)
+from service.web.api import api, images, predictions, sql, uploads  # noqa: F401  (registers the endpoints)
 from service.web.api.openapi import document
 
 __all__ = ["api"]

@@ -6,9 +6,9 @@ from typing import cast
 from flask import current_app, request, url_for
 
 from service.accounts.actor import Role
+from service.admission import Admission
 from service.names import clean_attributes
 from service.pictures import direct, upload
-from service.web.admission import Admission
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
 from service.web.api.images import kept

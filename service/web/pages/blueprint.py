@@ -24,5 +24,5 @@ def _shared() -> dict[str, Any]:
     return {"me": me, "may_edit": bool(me and me.role.allows(Role.EDITOR)), "release": _release()}
 
 
-for _filter in (words.byte_size, words.percent, words.moment, words.sentence, words.json_text, words.data_uri):
+for _filter in (words.byte_size, words.percent, words.moment, words.sentence, words.json_text, words.sql_type, words.data_uri):
     pages.add_app_template_filter(_filter)

@@ -53,6 +53,13 @@ def json_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def sql_type(name: str) -> str:
+    """Return the short one of PostgreSQL's two names for a type of times."""
+    for kind in ("timestamp", "time"):
+        name = name.replace(f"{kind} with time zone", f"{kind}tz").replace(f"{kind} without time zone", kind)
+    return name
+
+
 def data_uri(thumbnail: ThumbnailInfo) -> str:
     """Return the small picture as an address that holds it."""
     return f"data:{thumbnail.media_type};base64,{b64encode(thumbnail.data).decode()}"
