@@ -74,7 +74,7 @@ def init_lock(admin_url: str, *, wait_s: float = INIT_LOCK_WAIT_S) -> Iterator[N
 
 
 def provision_database(admin_url: str, *, app_url: str, passwords: Mapping[str, str]) -> list[str]:
-    """Make roles and rights, and migrate to head; returns what this administrator could not do for want of being a superuser.
+    """Make roles and rights, and migrate to head; returns what is left open to SQL clients.
 
     `passwords` are those of SQL clients' roles, by name. Raises `RolesError`, or SQLAlchemy's errors.
     """

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 
-from schema.hardening import Keeper, close_other_databases, revoke_from_public
+from schema.hardening import MAINTENANCE, Keeper, close_other_databases, revoke_from_public
 
 OWNER = "pixref_owner"
 APP = "pixref_app"
@@ -222,11 +222,21 @@ def _appoint_warden(connection: Connection) -> None:
 
 
 def missing_guards(connection: Connection) -> list[str]:
-    """Name what a superuser's `pixref init` would have done and this administrator's could not; empty where all is done."""
+    """Name what is open to SQL clients, because this administrator is no superuser or the server serves others too; empty where nothing is."""
     missing = []
     able = text("SELECT bool_and(pg_has_role(:owner, rolname, 'USAGE')) FROM pg_roles WHERE rolname = ANY(:roles)")
     if not connection.scalar(able, {"owner": OWNER, "roles": list(WARDEN)}):
         missing.append(f"sessions of SQL clients that go on too long are not ended (GRANT {', '.join(WARDEN)} TO {OWNER})")
     if connection.scalar(text("SELECT has_function_privilege(:role, 'pg_advisory_lock(bigint)', 'EXECUTE')"), {"role": READER}):
-        missing.append("SQL clients may take advisory locks and make large objects, and have no limit on temporary files")
+        missing.append(
+            "SQL clients may take advisory locks and make large objects, and have no limit on temporary files (needs a superuser)"
+        )
+    open_to_all = text(
+        "SELECT string_agg(datname, ', ' ORDER BY datname) FROM pg_database WHERE datname = ANY(:names) AND datallowconn "
+        "AND has_database_privilege(:role, datname, 'CONNECT')"
+    )
+    if names := connection.scalar(open_to_all, {"names": list(MAINTENANCE), "role": READER}):
+        missing.append(
+            f"SQL clients may use other databases of this server (REVOKE CONNECT ON DATABASE {names} FROM PUBLIC, if nobody needs them)"
+        )
     return missing

@@ -100,7 +100,7 @@ def command() -> None:
         missing = provision_database(admin_url, app_url=app_url, passwords=passwords)
         click.echo("database: roles and tables are at head")
         for guard in missing:
-            click.echo(f"database: a superuser's `pixref init` would do more: {guard}", err=True)
+            click.echo(f"database: left open: {guard}", err=True)
         _store(settings)
         click.echo(f"bucket: {settings.s3_bucket} is ready")
         sessions, store = open_rows(settings, name="init"), open_store(settings)

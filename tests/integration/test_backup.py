@@ -138,6 +138,7 @@ def test_an_administrator_who_is_no_superuser_does_what_he_can_and_says_what_he_
         assert [what.split(" (")[0] for what in missing] == [
             "sessions of SQL clients that go on too long are not ended",
             "SQL clients may take advisory locks and make large objects, and have no limit on temporary files",
+            "SQL clients may use other databases of this server",
         ]
     with engine_of(elsewhere, APP, "managed").connect() as application:
         assert application.scalar(text("SELECT pixref.end_overdue_sessions('pixref_reader', '0', '0')")) is None
@@ -147,6 +148,9 @@ def test_an_administrator_who_is_no_superuser_does_what_he_can_and_says_what_he_
             reader.execute(text("SELECT * FROM pixref.image"))
     with engine_of(elsewhere, ANALYST, "managed").begin() as analyst:
         analyst.execute(text("CREATE TABLE jokes (n int)"))
-    # Later a superuser's: nothing is missing any more.
-    assert provision_database(elsewhere.url("postgres", PASSWORD, "managed"), app_url=app, passwords=PASSWORDS) == []
-    assert provision_database(admin, app_url=app, passwords=PASSWORDS) == []
+    # Later a superuser's: all is done but what would lock `boss` out of databases that may be his.
+    for url in (elsewhere.url("postgres", PASSWORD, "managed"), admin):
+        (left,) = provision_database(url, app_url=app, passwords=PASSWORDS)
+        assert left.startswith(
+            "SQL clients may use other databases of this server (REVOKE CONNECT ON DATABASE postgres, template1 "
+        )
