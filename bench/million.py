@@ -175,7 +175,7 @@ def _first_pages(running: Stack, rounds: int) -> dict[str, list[float]]:
 def _loads(
     running: Stack, children: Mapping[str, tuple[Child, int]], count: int, rounds: int, duration_s: int
 ) -> dict[str, list[Load]]:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311
     depths = [int(count * DEEP) + chance.randrange(count // 100) for _ in range(200)]
     cursors = [encode_cursor(Sort.NEWEST, Cursor(count - depth)) for depth in depths]
     bodies = [json.dumps({"ids": chance.sample(range(1, count + 1), LINKS)}).encode() for _ in range(50)]

@@ -81,7 +81,7 @@ def fill(url: str, count: int) -> None:
 
 def thumbnail_bytes(number: int) -> bytes:
     """Return what stands for a picture's thumbnail: 250 to 650 bytes that do not compress, as a small PNG's do not."""
-    return random.Random(number).randbytes(250 + number * 7919 % 400)
+    return random.Random(number).randbytes(250 + number * 7919 % 400)  # noqa: S311
 
 
 class _Picture:
@@ -90,7 +90,7 @@ class _Picture:
     def __init__(self, number: int, count: int) -> None:
         self.number = number
         self._count = count
-        self._random = random.Random(number)
+        self._random = random.Random(number)  # noqa: S311
         self._part = number / count  # 0 is the oldest
         self.label = None if number % 10 == 3 else LABELS[self._random.randrange(10)]
         step = max(1, count // RARE)
@@ -160,7 +160,7 @@ class _Picture:
     def prediction(self, words: dict[str, int]) -> tuple[Any, ...] | None:
         if self.number % 20 == 7:
             return None
-        chance = random.Random(-self.number)
+        chance = random.Random(-self.number)  # noqa: S311
         label = self.label or LABELS[chance.randrange(10)]
         if self.number % WRONG == 0:
             label = LABELS[(int(label) + 1) % 10]

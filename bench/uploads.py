@@ -94,7 +94,7 @@ class _Picture:
 
     def __init__(self, side: int, seed: int) -> None:
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        noise = random.Random(seed).randbytes(3 * side)
+        noise = random.Random(seed).randbytes(3 * side)  # noqa: S311
         rows = b"".join(b"\0" + noise[turn:] + noise[:turn] for turn in (3 * (row % side) for row in range(side)))
         self._begin = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
         self.rest = chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b"")
@@ -161,7 +161,7 @@ def _upload(port: int, token: str, picture: _Picture, answers: Answers) -> None:
                 answers.other.append(f"{status} {retry_after}")
                 return
             answers.later += 1
-        time.sleep(int(retry_after) * random.uniform(1, 2))
+        time.sleep(int(retry_after) * random.uniform(1, 2))  # noqa: S311
     raise BenchError(f"an upload was not kept within {PATIENCE_S:g} s")
 
 
