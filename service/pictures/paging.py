@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Subquery, cast, column, func, literal, select, true, tuple_, union
 from sqlalchemy.orm import aliased
 
-from schema.tables import Image, ImageFacts, Prediction
+from schema.tables import Image, ImageFacts, ImageTag, Prediction
 from service.errors import Invalid
 from service.pictures.cursors import BIGINT_MAX, Cursor, Sort, encode_cursor
 from service.pictures.filter import (
@@ -41,6 +41,7 @@ READY = "READY"
 
 # What an index has in the order of ids by itself, and what one has by zones. Saying no to one of the former is neither.
 _WALKED = frozenset({"label", "unlabelled", "split", "tag", "damaged", "predicted", "model", "version"})
+_PREDICTED = frozenset({"predicted", "model", "version"})
 _ZONED = frozenset(
     {f"{end}_{size}" for end in ("min", "max") for size in ("width", "height", "byte_size")}
     | {"channels", "bit_depth", "created_from", "created_to", "taken_from", "taken_to"}
@@ -86,10 +87,14 @@ def page_queries(wanted: ImageFilter, place: Place, known: Known) -> list[Select
         if active <= _BY_DATE:
             return [_walk(wanted, place, known)]
     elif active <= _WALKED and _in_order(wanted):
-        return [_merged([_walk(wanted, place, replace(known, versions=[each])) for each in known.versions or [0]], place)]
+        if active == {"tag"} and len(wanted.tag) == 1:
+            return [_tagged(wanted.tag[0], place, known)]
+        if "predicted" in active and active <= _PREDICTED:
+            return [_merged([_predicted(wanted, place, replace(known, versions=[each])) for each in known.versions], place)]
+        if "predicted" not in active:
+            return [_walk(wanted, place, known)]
     elif active == {"any_tag"}:
-        each_tag = (ImageFilter(tag=[tag]) for tag in wanted.any_tag)
-        return [_merged([_walk(each, place, known) for each in each_tag], place)]
+        return [_merged([_tagged(tag, place, known) for tag in wanted.any_tag], place)]
     elif active <= _CONTENTS:
         # What many have is found sooner by looking than by asking the index for the thousands in a zone.
         return [_near(wanted, place, known, GLANCE), _zones(wanted, place, known)]
@@ -152,6 +157,22 @@ def _walk(wanted: ImageFilter, place: Place, known: Known, *, limited: bool = Tr
     query = _rows(Image, place).where(Image.state == READY, *conditions(wanted, known=known))
     query = _ordered(query, place, _key(Image, place), Image.id)  # type: ignore[arg-type]
     return query.limit(place.limit + 1) if limited else query.order_by(None)
+
+
+def _tagged(tag: str, place: Place, known: Known) -> Select[Any]:
+    return _linked(ImageTag.image_id, [ImageTag.tag_id == known.tags[tag]], place)
+
+
+def _predicted(wanted: ImageFilter, place: Place, known: Known) -> Select[Any]:
+    return _linked(Prediction.image_id, of_prediction(wanted, known=known), place)
+
+
+def _linked(image_id: Any, linked: list[ColumnElement[bool]], place: Place) -> Select[Any]:
+    """Return a walk through rows of another table that refer to pictures. The state is asked for one by one: in a join the planner may walk
+    through the pictures instead and ask each for its link."""
+    state = select(Image.state).where(Image.id == image_id).scalar_subquery()
+    query: Select[Any] = select(image_id.label("id"), literal(None).label("key")).where(*linked, state == READY)
+    return _ordered(query, place, None, image_id).limit(place.limit + 1)
 
 
 def _merged(walks: list[Select[Any]], place: Place) -> Select[Any]:

@@ -88,7 +88,7 @@ def links_of(image_id: int, *, root: str) -> dict[str, str]:
 def page_of(page: Page[ImageInfo]) -> dict[str, Any]:
     """Return a page in the shape of `ImagePage`, ready to be written."""
     root = request.script_root
-    items = [dict(zip(IMAGE_FIELDS, (*info, links_of(info.id, root=root)), strict=True)) for info in page.items]
+    items = [dict(zip(IMAGE_FIELDS, (*info, links_of(info[0], root=root)), strict=True)) for info in page.items]
     return {"items": items, "next": page.next, "prev": page.prev}
 
 
