@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import httpx
 
@@ -14,7 +14,7 @@ from pixref.encoding import form, query
 from pixref.errors import UnexpectedAnswer
 from pixref.pixels import Mode, Pixels
 from pixref.shapes import Image, ModelVersion, Prediction, read
-from pixref.sources import Source, open_source
+from pixref.sources import Source, is_array, open_source
 from pixref.sql import Result
 from pixref.transport import Transport
 from pixref.uploads import Fields, Upload
@@ -117,7 +117,7 @@ class Client:
         """Yield the pictures that match all filters, newest first, page by page as they are asked for; at most `limit` of them.
 
         The filters are those of `GET /api/v1/images` (docs/api.md), by name: a list is a repeated parameter, None is no filter, times need a time
-        zone. A picture that is added meanwhile neither appears nor shifts the others. An unknown filter raises `Invalid` with the first picture.
+        zone. Pictures that are added meanwhile do not shift the others. An unknown filter raises `Invalid` with the first picture.
         """
         left = limit
         while left is None or left > 0:
@@ -132,25 +132,25 @@ class Client:
 
     def image(self, image_id: int) -> Image:
         """Return one picture. Raises `NotFound`."""
-        return files.get_image(self._transport, image_id)
+        return files.get_image(self._transport, files.id_of(image_id))
 
     def delete(self, picture: int | Image, *, purge: bool = False) -> None:
         """Delete a picture; it can be restored for some days, unless `purge`. Raises `NotFound`."""
-        self._transport.call("DELETE", f"images/{_id(picture)}", params=query({"purge": purge or None}))
+        self._transport.call("DELETE", f"images/{files.id_of(picture)}", params=query({"purge": purge or None}))
 
     def restore(self, picture: int | Image) -> Image:
         """Bring a deleted picture back as it was. Raises `NotFound` when its time is over, `Conflict` when its bytes were uploaded since."""
-        return read(Image, self._transport.call("POST", f"images/{_id(picture)}/restore").json())
+        return read(Image, self._transport.call("POST", f"images/{files.id_of(picture)}/restore").json())
 
     def label(self, picture: int | Image, label: str | None) -> Image:
         """Set the label; None takes it off."""
-        return read(Image, self._transport.call("PUT", f"images/{_id(picture)}/label", send={"label": label}).json())
+        return read(Image, self._transport.call("PUT", f"images/{files.id_of(picture)}/label", send={"label": label}).json())
 
     def tags(self, picture: int | Image, tags: Iterable[str]) -> Image:
         """Set the tags: exactly these from now on."""
         if isinstance(tags, str):
             raise TypeError(f"tags is the text {tags!r}: give a list of them")
-        return read(Image, self._transport.call("PUT", f"images/{_id(picture)}/tags", send={"tags": list(tags)}).json())
+        return read(Image, self._transport.call("PUT", f"images/{files.id_of(picture)}/tags", send={"tags": list(tags)}).json())
 
     # Bytes and pixels
 
@@ -164,7 +164,7 @@ class Client:
     def download(self, picture: int | Image, path: str | os.PathLike[str]) -> Path:
         """Write the original bytes to a file, or to `ID.png` in a folder that exists; return its path. The file is there whole or not at all."""
         target = Path(path)
-        return files.save(self.fetch(picture), target / f"{_id(picture)}.png" if target.is_dir() else target)
+        return files.save(self.fetch(picture), target / f"{files.id_of(picture)}.png" if target.is_dir() else target)
 
     def fetch_many(
         self, pictures: Iterable[int | Image], *, workers: int = 8, missing: files.Missing = "raise"
@@ -210,8 +210,8 @@ class Client:
         By the version behind the alias `champion`, unless `version` or `alias` names another.
         """
         choice = {name: value for name, value in (("model", model), ("version", version), ("alias", alias)) if value is not None}
-        if isinstance(picture, int | Image):
-            answer = self._transport.call("POST", f"images/{_id(picture)}/predictions", send=choice)
+        if isinstance(picture, Image | SupportsIndex) and not is_array(picture):
+            answer = self._transport.call("POST", f"images/{files.id_of(picture)}/predictions", send=choice)
         else:
             content = open_source(picture)
             content_type, body = form(query(choice), content.read(), name=content.name or "", media_type=uploads.MEDIA_TYPE)
@@ -227,7 +227,7 @@ class Client:
     # SQL
 
     def sql(self, statement: str, params: Sequence[Any] = ()) -> Result:
-        """Ask the catalogue by one SELECT; `params` are bound, never pasted. `truncated` of the result says that there were more rows."""
+        """Ask the catalogue by one SELECT; `params` are bound to $1, $2, ..., never pasted. `truncated` says that there were more rows."""
         answer = self._transport.call("POST", "sql", repeatable=True, send={"query": statement, "params": list(params)}).json()
         try:
             return Result(answer["columns"], answer["rows"], truncated=answer["truncated"], elapsed_ms=answer["elapsed_ms"])
@@ -235,10 +235,6 @@ class Client:
             raise UnexpectedAnswer(
                 f"the service answered a query without {exc}: is it older than this client?", code="unexpected_answer"
             ) from None
-
-
-def _id(picture: int | Image) -> int:
-    return picture.id if isinstance(picture, Image) else picture
 
 
 def _address(url: str) -> str:

@@ -60,10 +60,11 @@ def _text(name: str, value: Any) -> str:
         return value
     if isinstance(value, int | float):
         return str(value)
-    return _plain(value, name)
+    plain = _plain(value, name)
+    return plain if isinstance(plain, str) else _text(name, plain)
 
 
-def _plain(value: Any, name: str = "a value") -> str:
+def _plain(value: Any, name: str = "a value") -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{name} has no time zone: give datetime(..., tzinfo=UTC) or .astimezone()")
@@ -72,6 +73,8 @@ def _plain(value: Any, name: str = "a value") -> str:
         return value.isoformat()
     if isinstance(value, Decimal | UUID):
         return str(value)
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return value.tolist()
     raise TypeError(f"{name} is a {type(value).__name__}: text, numbers, booleans, dates and lists of them can be sent")
 
 

@@ -5,7 +5,7 @@ PixrefError
 ├── Forbidden          403: the token's role does not allow this
 ├── NotFound           404
 ├── Conflict           409: something else happened first
-├── Invalid            400, 405, 413, 422: the request is at fault, `field` says which part
+├── Invalid            400, 413, 422, ...: the request is at fault, `field` says which part
 │   └── BadImage           not a PNG that can be kept: `reason`, `offset`
 ├── IntegrityError     the picture's bytes are lost (410) or altered, as the service says or as the client finds
 ├── Unavailable        408, 429, 502 to 504, 507: a part of the service is at fault
@@ -112,11 +112,9 @@ _BY_STATUS: dict[int, type[PixrefError]] = {
     401: NotSignedIn,
     403: Forbidden,
     404: NotFound,
-    405: Invalid,
     408: Unavailable,
     409: Conflict,
     413: Invalid,
-    415: Invalid,
     422: Invalid,
     429: Unavailable,
     502: Unavailable,
@@ -134,7 +132,7 @@ def problem_error(status: int, problem: Mapping[str, Any]) -> PixrefError:
     field, request_id, retryable = known.pop("field", None), known.pop("request_id", None), known.pop("retryable", False)
     for repeated in ("type", "status"):
         known.pop(repeated, None)
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, PixrefError)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (Invalid if 400 <= status < 500 else PixrefError)
     return kind(
         str(detail or title or code),
         code=code,

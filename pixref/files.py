@@ -5,8 +5,9 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from operator import index
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, SupportsIndex, TypeAlias, TypeVar
 
 from pixref.errors import IntegrityError, NotFound, PixrefError
 from pixref.ordered import batches, ordered
@@ -20,6 +21,11 @@ T = TypeVar("T")
 Missing: TypeAlias = Literal["raise", "skip"]
 
 
+def id_of(picture: SupportsIndex | Image) -> int:
+    """Return a picture's id. Raises `TypeError` for what is neither a picture nor a whole number, of whatever library."""
+    return picture.id if isinstance(picture, Image) else index(picture)
+
+
 def get_image(transport: Transport, image_id: int) -> Image:
     """Return the picture. Raises `NotFound`."""
     return read(Image, transport.call("GET", f"images/{image_id}").json())
@@ -27,7 +33,7 @@ def get_image(transport: Transport, image_id: int) -> Image:
 
 def fetch(transport: Transport, picture: int | Image) -> bytes:
     """Return the picture's bytes. Raises `IntegrityError`, `NotFound`."""
-    image = picture if isinstance(picture, Image) else get_image(transport, picture)
+    image = picture if isinstance(picture, Image) else get_image(transport, index(picture))
     return _fetch(transport, image)
 
 
@@ -78,7 +84,7 @@ def _jobs(transport: Transport, pictures: Iterator[int | Image]) -> Iterator[_Jo
         if not by_link:
             yield from ((picture, None) for picture in batch)
             continue
-        ids = [_id(picture) for picture in batch]
+        ids = [id_of(picture) for picture in batch]
         items = transport.call("POST", "images/urls", repeatable=True, send={"ids": ids}).json()["items"]
         urls = {item["id"]: item["url"] for item in items}
         yield from ((picture, urls.get(image_id)) for picture, image_id in zip(batch, ids, strict=True))
@@ -88,19 +94,15 @@ def _hands_out_links(transport: Transport, pictures: list[int | Image]) -> bool 
     """Look at how the first picture that is there comes; None where none is."""
     for picture in pictures:
         try:
-            answer = transport.call("GET", f"images/{_id(picture)}/file", limit=0, redirects=True)
+            answer = transport.call("GET", f"images/{id_of(picture)}/file", limit=0, redirects=True)
         except (NotFound, IntegrityError):
             continue
         return answer.location is not None
     return None
 
 
-def _id(picture: int | Image) -> int:
-    return picture.id if isinstance(picture, Image) else picture
-
-
 def _fetch_by_link(transport: Transport, picture: int | Image, url: str | None) -> tuple[Image, bytes]:
-    image = picture if isinstance(picture, Image) else get_image(transport, picture)
+    image = picture if isinstance(picture, Image) else get_image(transport, index(picture))
     if url is not None:
         answer = transport.bucket_get(url, limit=image.byte_size)
         if answer.status == 200:

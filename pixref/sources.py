@@ -39,11 +39,13 @@ def open_source(source: Source) -> Content:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         with path.open("rb") as file:
-            return Content(hashlib.file_digest(file, "sha256").hexdigest(), path.name, None, path)
-    name = None
+            # A name that is no UTF-8 is half surrogates in Python, which nobody keeps.
+            name = os.fsencode(path.name).decode(errors="replace")
+            return Content(hashlib.file_digest(file, "sha256").hexdigest(), name, None, path)
+    own = None
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
-    elif _is_array(source):
+    elif is_array(source):
         data = encode(source)
     elif hasattr(source, "read"):
         content = source.read()
@@ -51,10 +53,10 @@ def open_source(source: Source) -> Content:
             raise TypeError("the file gives text: open it with mode 'rb'")
         data = content
         given = getattr(source, "name", None)
-        name = Path(given).name if isinstance(given, str) else None
+        own = Path(given).name if isinstance(given, str) else None
     else:
         raise TypeError(f"a {type(source).__name__} cannot be uploaded: give a path, bytes, a binary file or a NumPy array")
-    return Content(hashlib.sha256(data).hexdigest(), name, data)
+    return Content(hashlib.sha256(data).hexdigest(), own, data)
 
 
 def encode(array: "numpy.typing.NDArray[Any]") -> bytes:
@@ -78,7 +80,8 @@ def encode(array: "numpy.typing.NDArray[Any]") -> bytes:
     return file.getvalue()
 
 
-def _is_array(source: object) -> "TypeGuard[numpy.typing.NDArray[Any]]":
+def is_array(source: object) -> "TypeGuard[numpy.typing.NDArray[Any]]":
+    """Say whether it is a NumPy array, without importing NumPy."""
     # Who has an array has imported NumPy; whoever has not need not wait for it.
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(source, numpy.ndarray)

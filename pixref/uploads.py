@@ -18,8 +18,8 @@ from pixref.transport import Transport, origin
 MEDIA_TYPE = "image/png"
 CHECKED_AT_ONCE = 64
 
-OfOneFile = Invalid, Conflict, OSError
-"""What is wrong with one file and says nothing of the next."""
+# What is wrong with one file and says nothing of the next.
+_OF_ONE_FILE = (Invalid, Conflict, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _upload_one(transport: Transport, direct: bool, job: _Job) -> Upload:
     try:
         image = _sound(transport, job.known) if job.known is not None else None
         return Upload(job.source, image or upload(transport, job.content, job.fields, direct=direct), None)
-    except OfOneFile as exc:
+    except _OF_ONE_FILE as exc:
         return Upload(job.source, None, exc)
 
 

@@ -124,7 +124,14 @@ def kinds(kind: type[catalogue.PixrefError]) -> Iterator[type[catalogue.PixrefEr
         yield from kinds(child)
 
 
-EXPECTED: dict[int, type[PixrefError]] = {401: NotSignedIn, 403: Forbidden, 404: NotFound, 409: Conflict, 500: PixrefError}
+EXPECTED: dict[int, type[PixrefError]] = {
+    401: NotSignedIn,
+    403: Forbidden,
+    404: NotFound,
+    408: Unavailable,
+    409: Conflict,
+    500: PixrefError,
+}
 
 
 def test_every_error_of_the_service_has_its_kind() -> None:
@@ -135,7 +142,7 @@ def test_every_error_of_the_service_has_its_kind() -> None:
         elif kind.code == "bad_image":
             expected = BadImage
         else:
-            expected = EXPECTED.get(kind.status, Invalid if kind.status in (400, 413, 422) else Unavailable)
+            expected = EXPECTED.get(kind.status, Invalid if kind.status < 500 else Unavailable)
         assert type(error) is expected, kind.code
         assert (error.code, error.retryable) == (kind.code, kind.retryable)
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from pixref import BadImage, Client, Forbidden, NotFound
 from schema.session import Sessions
@@ -24,7 +26,9 @@ def test_stored_pictures_and_files_are_predicted(api: Client, address: str, conn
     assert api.predict(image, model="mnist", version=1).scores == stored.scores
     assert one(sessions, "SELECT count(*) FROM pixref.prediction") == 1
     viewer = connect(address, Role.VIEWER)
-    for source in (PHOTO, str(PHOTO), PHOTO.read_bytes()):
+    pixels = np.asarray(Pillow.open(PHOTO))
+    assert api.predict(np.int64(image.id)).image_id == image.id  # type: ignore[arg-type]
+    for source in (PHOTO, str(PHOTO), PHOTO.read_bytes(), pixels):
         loose = viewer.predict(source, alias="champion")
         assert (loose.image_id, loose.stored) == (None, False)
         assert loose.scores == stored.scores

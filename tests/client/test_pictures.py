@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,24 @@ def test_paths_files_bytes_and_arrays_are_uploaded(api: Client, tmp_path: Path) 
         assert api.upload(nameless).original_name is None
     assert api.upload(path, name="other.png").original_name == "a name.png", "it is here already, and left as it was"
     assert api.upload(make_png(), name="other.png").original_name == "other.png"
+
+
+def test_a_file_whose_name_is_no_text_is_uploaded(api: Client, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    path.write_bytes(make_png())
+    assert api.upload(path).original_name == "\ufffd\ufffd.png"
+
+
+def test_numbers_of_numpy_are_numbers(api: Client) -> None:
+    data = {api.upload(picture).id: picture for picture in (make_png(20, 10), make_png(30, 10))}
+    assert [content for _, content in api.fetch_many(np.array([2, 1]))] == [data[2], data[1]]
+    assert api.fetch(np.int64(1)) == data[1]  # type: ignore[arg-type]
+    assert api.label(np.int32(1), "7").label == "7"  # type: ignore[arg-type]
+    assert [image.id for image in api.images(min_width=np.int64(25))] == [2]
+    with pytest.raises(TypeError, match="integer"):
+        api.image("1")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="integer"):
+        api.fetch(1.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
