@@ -9,7 +9,7 @@ JOBS ?= 2
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults lint format bench env requirements clean
+.PHONY: help run test faults lint format bench reference env requirements clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## Format the code and mend what ruff can
 
 bench: $(VENV)/.dev ## Measure, and print ratios; BENCH="predict --quick" names scenarios
 	@$(BIN)/python -m bench $(BENCH)
+
+reference: $(VENV)/.dev ## Write docs/api.md anew from the endpoints
+	@$(BIN)/python -m service.web.api.reference > docs/api.md.new && mv docs/api.md.new docs/api.md
 
 env: ## Make .env for docker compose from .env.example, with random secrets; an .env that exists is left as it is
 	@if [ -e .env ]; then echo ".env exists and was left as it is."; exit 0; fi; \

@@ -12,7 +12,8 @@
     audit_event >─ account             (what was asked of the SQL door; only added to)
 
 Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
-may not insert, update or delete there, so the history cannot be bent.
+may not insert, update or delete there, so the history cannot be bent. A label or tag that was merged into another stays as a row, which the
+history and its name need; pictures, predictions and classes of models have the other one from then on.
 """
 
 from datetime import datetime, timedelta
@@ -41,12 +42,14 @@ from schema.base import SCHEMA, Base, CreatedAt, Id
 
 THUMBNAIL_MAX_BYTES = 16 * 1024
 NAME_MAX = 200
+DESCRIPTION_MAX = 1_000
 
 # How long a PENDING row is left alone: longer than any upload can take (the store's own deadline is 15 s), so that the sweep never meets a
 # living one. By the database's clock: it is the column's default.
 LEASE = timedelta(minutes=10)
 
 SHA256 = "~ '^[0-9a-f]{64}$'"
+COLOUR = "~ '^#[0-9a-f]{6}$'"
 READY = text("state = 'READY'")
 
 # Pictures with neighbouring ids, two to the power of this many, are a zone of the search (docs/decisions/0012).
@@ -92,10 +95,20 @@ class Label(Base):
     __table_args__ = (
         UniqueConstraint("name"),
         CheckConstraint(f"char_length(name) BETWEEN 1 AND {NAME_MAX}", name="name_length"),
+        CheckConstraint(f"colour {COLOUR}", name="colour"),
+        CheckConstraint(f"char_length(description) BETWEEN 1 AND {DESCRIPTION_MAX}", name="description_length"),
+        CheckConstraint("merged_into_id <> id", name="merged_into_another"),
+        Index("ix_label_merged_into_id", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
         {"comment": "What a picture shows: a picture has at most one label."},
     )
     id: Mapped[Id]
     name: Mapped[str]
+    colour: Mapped[str | None] = mapped_column(comment="#rrggbb, for people")
+    description: Mapped[str | None] = mapped_column(comment="what it means")
+    merged_into_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.label.id", ondelete="RESTRICT"),
+        comment="the label that this one was merged into: its name is a synonym now",
+    )
     created_at: Mapped[CreatedAt]
 
 
@@ -104,10 +117,20 @@ class Tag(Base):
     __table_args__ = (
         UniqueConstraint("name"),
         CheckConstraint(f"char_length(name) BETWEEN 1 AND {NAME_MAX}", name="name_length"),
+        CheckConstraint(f"colour {COLOUR}", name="colour"),
+        CheckConstraint(f"char_length(description) BETWEEN 1 AND {DESCRIPTION_MAX}", name="description_length"),
+        CheckConstraint("merged_into_id <> id", name="merged_into_another"),
+        Index("ix_tag_merged_into_id", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
         {"comment": "A word attached to any number of pictures."},
     )
     id: Mapped[Id]
     name: Mapped[str]
+    colour: Mapped[str | None] = mapped_column(comment="#rrggbb, for people")
+    description: Mapped[str | None] = mapped_column(comment="what it means")
+    merged_into_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.tag.id", ondelete="RESTRICT"),
+        comment="the tag that this one was merged into: its name is a synonym now",
+    )
     created_at: Mapped[CreatedAt]
 
 

@@ -16,6 +16,7 @@ from service.sql.ask import Door
 from service.web import health, pages, problems, security
 from service.web.api import routes as api_routes
 from service.web.context import EXTENSION, Context
+from service.web.converters import IdConverter
 from service.wiring import limits_of, open_door, open_rows, open_store
 from storage.base import ObjectStore
 from storage.breaker import Breaker, GuardedStore
@@ -49,6 +50,7 @@ def create_app(
     """Return the web application. Parts that are not given are made from the settings; nothing connects before the first request."""
     app = _Application("service.web")
     app.json = _StrictJson(app)
+    app.url_map.converters["int"] = IdConverter
     sessions = sessions or open_rows(settings, name="web")
     breaker = Breaker()
     store = GuardedStore(store or open_store(settings), breaker)

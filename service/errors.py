@@ -12,7 +12,7 @@
     │   ├── QueryTimeout, QueryTooLarge  SQL that was stopped
     │   └── ModelInput         the picture cannot be brought to the model's input
     ├── NotSignedIn, Forbidden, CsrfFailed
-    ├── NotFound, Conflict
+    ├── NotFound, Conflict, RangeNotSatisfiable
     ├── TooSlow            the client takes too long to send what it announced
     ├── UploadIncomplete   a direct upload is to be completed before its bytes are there
     ├── UploadInterrupted  the sweep or a delete overtook an upload; the same request may succeed
@@ -165,6 +165,12 @@ class QueryTimeout(Invalid):
 class QueryTooLarge(Invalid):
     code = "query_too_large"
     title = "The query needs more room than it may have"
+
+
+class RangeNotSatisfiable(PixrefError):
+    code = "range_not_satisfiable"
+    status = 416
+    title = "The range is beyond the end of the file"
 
 
 class TooSlow(PixrefError):

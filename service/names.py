@@ -15,8 +15,10 @@ from service.errors import Invalid
 NAME_MAX = 200
 FILE_NAME_MAX_BYTES = 255
 TAGS_MAX = 100
+DESCRIPTION_MAX = 1_000
 ATTRIBUTES_MAX_BYTES = 16 * 1024
 _SPLIT = re.compile(r"[a-z0-9_-]{1,32}")
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 
 def _unkeepable(char: str) -> bool:
@@ -36,11 +38,30 @@ def clean_name(value: str, *, field: str) -> str:
     return name
 
 
-def clean_tags(values: Iterable[str]) -> list[str]:
+def clean_description(value: str | None) -> str | None:
+    """Return what somebody wrote about a label or tag, lines kept; None when nothing is left. Raises `Invalid`."""
+    text = unicodedata.normalize("NFC", value or "").replace("\r\n", "\n").replace("\r", "\n").strip()
+    if len(text) > DESCRIPTION_MAX:
+        raise Invalid(f"description has {len(text)} characters: at most {DESCRIPTION_MAX} are kept", field="description")
+    if any(_unkeepable(char) for char in text if char not in "\n\t"):
+        raise Invalid("description has control characters: leave them out", field="description")
+    return text or None
+
+
+def clean_colour(value: str | None) -> str | None:
+    """Return a colour as #rrggbb in small letters, None for none. Raises `Invalid`."""
+    if not value:
+        return None
+    if not _COLOUR.fullmatch(value.lower()):
+        raise Invalid("colour is #rrggbb, such as #0f766e", field="colour")
+    return value.lower()
+
+
+def clean_tags(values: Iterable[str], *, field: str = "tags") -> list[str]:
     """Return tags cleaned, without repeats, in order. Raises `Invalid`."""
-    tags = sorted({clean_name(value, field="tags") for value in values})
+    tags = sorted({clean_name(value, field=field) for value in values})
     if len(tags) > TAGS_MAX:
-        raise Invalid(f"tags has {len(tags)} tags: at most {TAGS_MAX} on one picture", field="tags")
+        raise Invalid(f"{field} has {len(tags)} tags: at most {TAGS_MAX} on one picture", field=field)
     return tags
 
 

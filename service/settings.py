@@ -22,7 +22,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 # Values that tutorials and example files spread; a service that starts with one of them is open to everybody.
 WELL_KNOWN_SECRETS = frozenset({"", "change-me", "changeme", "minioadmin", "postgres", "password", "secret", "admin", "pixref"})

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -218,20 +218,32 @@ def vetted_mnist(record: dict[str, Any], labels: list[str], tmp_path_factory: py
 
 
 @pytest.fixture
-def mnist_model(sessions: Sessions, store: MinioStore, actor: Actor, record: dict[str, Any], vetted_mnist: VettedModel) -> int:
+def register_mnist(
+    sessions: Sessions, store: MinioStore, actor: Actor, record: dict[str, Any], vetted_mnist: VettedModel
+) -> Callable[[list[str]], int]:
+    """Registers the built-in model's file with these labels and returns its version number."""
+
+    def register(names: list[str]) -> int:
+        return register_model(
+            sessions,
+            store,
+            MODELS / "mnist.keras",
+            name=BUILT_IN,
+            labels=names,
+            preprocessing=Preprocessing.from_json(record["preprocessing"]),
+            metrics=record["metrics"],
+            actor=actor,
+            work_dir=Path(tempfile.gettempdir()),
+            vet=lambda *_args, **_kwargs: vetted_mnist,
+        )
+
+    return register
+
+
+@pytest.fixture
+def mnist_model(register_mnist: Callable[[list[str]], int], labels: list[str]) -> int:
     """The built-in model, registered; returns its version number."""
-    return register_model(
-        sessions,
-        store,
-        MODELS / "mnist.keras",
-        name=BUILT_IN,
-        labels=record["labels"],
-        preprocessing=Preprocessing.from_json(record["preprocessing"]),
-        metrics=record["metrics"],
-        actor=actor,
-        work_dir=Path(tempfile.gettempdir()),
-        vet=lambda *_args, **_kwargs: vetted_mnist,
-    )
+    return register_mnist(labels)
 
 
 @pytest.fixture

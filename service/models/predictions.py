@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, REAL, BigInteger, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from schema.prepared import Prepared
+from schema.queries.words import hold_labels
 from schema.session import Sessions, single
 from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from service.accounts.actor import Actor
@@ -60,7 +61,7 @@ def _replacing(statement: Insert) -> Insert:
     )
 
 
-# FOR KEY SHARE: the picture cannot be removed between this check and the row that refers to it.
+# FOR KEY SHARE: the picture cannot be removed, nor the label merged into another, between this check and the row that refers to it.
 _STORE = Prepared(
     "pixref_store_prediction",
     _replacing(
@@ -69,12 +70,13 @@ _STORE = Prepared(
             select(
                 Image.id,
                 bindparam("model_version_id", type_=BigInteger),
-                bindparam("label_id", type_=BigInteger),
+                func.coalesce(Label.merged_into_id, Label.id),
                 bindparam("score", type_=REAL),
                 bindparam("scores", type_=ARRAY(REAL)),
                 bindparam("latency_ms", type_=REAL),
                 bindparam("created_by", type_=BigInteger),
             )
+            .join(Label, Label.id == bindparam("label_id", type_=BigInteger))
             .where(Image.id == bindparam("image_id", type_=BigInteger), Image.state == "READY")
             .with_for_update(read=True, key_share=True),
         )
@@ -84,7 +86,7 @@ _STORE = Prepared(
 
 def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
     """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
-    row = {"image_id": image_id, **_row(artifact, scored, actor)}
+    row = {"image_id": image_id, **_row(artifact, scored, actor, {})}
     with single(sessions) as connection:
         done = _STORE.execute(connection, row).one_or_none()
     if done is None:
@@ -93,23 +95,25 @@ def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scor
 
 def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[int, Scored | str], *, actor: Actor) -> int:
     """Write many predictions, or why there is none, by picture; returns how many. Pictures that went meanwhile are passed over."""
+    best = {artifact.label_ids[result.best] for result in results.values() if isinstance(result, Scored)}
     with sessions() as session, session.begin():
+        now = hold_labels(session, best)
         present = session.scalars(
             select(Image.id).where(Image.id.in_(list(results)), Image.state == "READY").with_for_update(read=True, key_share=True)
         )
-        rows = [{"image_id": image_id, "error": None, **_row(artifact, results[image_id], actor)} for image_id in present]
+        rows = [{"image_id": image_id, "error": None, **_row(artifact, results[image_id], actor, now)} for image_id in present]
         if rows:
             session.execute(_replacing(insert(Prediction)), rows)
     return len(rows)
 
 
-def _row(artifact: Artifact, result: Scored | str, actor: Actor) -> dict[str, object]:
+def _row(artifact: Artifact, result: Scored | str, actor: Actor, now: Mapping[int, int]) -> dict[str, object]:
     row: dict[str, object] = {"model_version_id": artifact.version_id, "created_by": actor.account_id}
     if isinstance(result, str):
         return row | {"label_id": None, "score": None, "scores": None, "error": result, "latency_ms": None}
-    best = result.best
+    label_id = artifact.label_ids[result.best]
     return row | {
-        "label_id": artifact.label_ids[best],
+        "label_id": now.get(label_id, label_id),
         "score": result.best_score,
         "scores": result.scores.tolist(),
         "latency_ms": result.latency_ms,

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from schema.queries.deletions import abandon_versions, queue_objects
-from schema.queries.words import ensure_words
+from schema.queries.words import current_names, ensure_words
 from schema.session import Sessions
 from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
@@ -67,8 +67,10 @@ def _registered(
         .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
         .order_by(ModelVersion.number.desc())
     )
+    now = current_names(session, Label, labels)
+    wanted = [now.get(label, label) for label in labels]
     for version_id, number, damage, known, recipe in session.execute(query):
-        if list(known) == list(labels) and (preprocessing is None or recipe == preprocessing.to_json()):
+        if list(known) == wanted and (preprocessing is None or recipe == preprocessing.to_json()):
             return _Known(version_id, number, damage is not None)
     return None
 
@@ -91,6 +93,10 @@ def _begin(
         return known
     last = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id)) or 0
     label_ids = ensure_words(session, Label, labels)
+    if len(set(label_ids.values())) < len(label_ids):
+        raise BadModel(
+            "labels", "two of the labels are one: the one was merged into the other, so give each class a name of its own"
+        )
     artifact, litert = files
     version = ModelVersion(
         model_id=model_id,

@@ -114,14 +114,15 @@ class ModelServer:
                 self._found[ref] = artifact
         version_id = artifact.version_id
         loaded = self._loaded.get(version_id)
-        if loaded is not None:
-            return loaded
-        with self._lock:
-            mine = self._loading.setdefault(version_id, threading.Lock())
-        with mine:
-            if version_id not in self._loaded:
-                self._loaded[version_id] = load(self._sessions, self._store, artifact)
-            return self._loaded[version_id]
+        if loaded is None:
+            with self._lock:
+                mine = self._loading.setdefault(version_id, threading.Lock())
+            with mine:
+                if version_id not in self._loaded:
+                    self._loaded[version_id] = load(self._sessions, self._store, artifact)
+                loaded = self._loaded[version_id]
+        # The file of a version never changes; its labels may get other names.
+        return Loaded(artifact, loaded.runtime)
 
     def predict_bytes(self, data: bytes, ref: ModelRef, *, limits: PngLimits) -> Outcome:
         """Predict a PNG that is not stored."""

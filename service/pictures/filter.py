@@ -9,6 +9,7 @@ from sqlalchemy import REAL, ColumnElement, Connection, Select, Text, and_, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm.util import AliasedClass
 
+from schema.queries.words import find_words, word_id
 from schema.tables import ZONE_BITS, Image, ImageFacts, ImageTag, Label, Model, ModelAlias, ModelVersion, Prediction, Tag
 from service.errors import Invalid
 from service.names import NAME_MAX, TAGS_MAX, clean_attributes, clean_name, clean_split
@@ -37,7 +38,7 @@ class ImageFilter:
     in the picture's, as `@>` has it.
 
     `predicted`, `min_score`, `max_score` and `agrees` are of one and the same prediction: by `version` of `model`; without a version by the
-    champion of `model`, or without a model by that of any. `model` alone, or with `version`, means predicted by it at all. `agrees` compares with
+    champion of `model`, or without a model by that of any. `model` and `version` by themselves mean predicted by it at all. `agrees` compares with
     the label, so pictures without one neither agree nor disagree.
     """
 
@@ -95,18 +96,9 @@ class ImageFilter:
             value = getattr(self, name)
             if value is not None and value.tzinfo is None:
                 self._set(name, value.replace(tzinfo=UTC))
-        self._refuse_contradictions()
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
-
-    def _refuse_contradictions(self) -> None:
-        if self.label and self.unlabelled:
-            raise Invalid("unlabelled leaves out every picture with a label: leave one of the two out", field="unlabelled")
-        if self.untagged and (self.tag or self.any_tag):
-            raise Invalid("untagged leaves out every picture with a tag: leave one of the two out", field="untagged")
-        if self.version is not None and not self.model:
-            raise Invalid("version is the number of a version of a model: give model too", field="version")
 
     @property
     def active(self) -> dict[str, Any]:
@@ -134,8 +126,7 @@ def look_up(connection: Connection, wanted: ImageFilter, *, ordering: bool = Fal
     of_prediction = ordering or _asks_for_prediction(wanted)
     found: list[dict[str, int]] = []
     for table, names in ((Label, labels), (Tag, tags)):
-        query = select(table.name, table.id).where(table.name.in_(names))
-        known = {row.name: row.id for row in connection.execute(query)} if names else {}
+        known = find_words(connection, table, names) if names else {}
         found.append({name: known.get(name, 0) for name in names})
     versions = [row.id for row in connection.execute(versions_of(wanted, ordering=ordering))] if of_prediction else []
     return Known(found[0], found[1], versions or [0])
@@ -214,7 +205,8 @@ def of_prediction(
 
 
 def _asks_for_prediction(wanted: ImageFilter) -> bool:
-    return wanted.model is not None or any(getattr(wanted, name) is not None for name in _OF_PREDICTION)
+    named = wanted.model is not None or wanted.version is not None
+    return named or any(getattr(wanted, name) is not None for name in _OF_PREDICTION)
 
 
 def versions_of(wanted: ImageFilter, *, ordering: bool) -> Select[int]:
@@ -230,11 +222,11 @@ def versions_of(wanted: ImageFilter, *, ordering: bool) -> Select[int]:
 
 
 def _label_id(name: str, known: Known | None) -> Any:
-    return known.labels[name] if known else select(Label.id).where(Label.name == name).scalar_subquery()
+    return known.labels[name] if known else word_id(Label, name)
 
 
 def _tag_id(name: str, known: Known | None) -> Any:
-    return known.tags[name] if known else select(Tag.id).where(Tag.name == name).scalar_subquery()
+    return known.tags[name] if known else word_id(Tag, name)
 
 
 def _has_tag(image: ImageEntity, *tag_ids: Any) -> ColumnElement[bool]:

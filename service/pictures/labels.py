@@ -45,11 +45,11 @@ def set_tags(sessions: Sessions, image_id: int, tags: Sequence[str]) -> ImageInf
     """Give a picture exactly these tags. Raises `Invalid`, `NotFound`."""
     names = clean_tags(tags)
     with sessions() as session, session.begin():
+        wanted = set(ensure_words(session, Tag, names).values())
         # The lock makes two writers of one picture's tags take turns.
-        locked = select(Image.id).where(Image.id == image_id, Image.state == "READY").with_for_update()
+        locked = select(Image.id).where(Image.id == image_id, Image.state == "READY").with_for_update(key_share=True)
         if not 0 < image_id <= BIGINT_MAX or session.scalar(locked) is None:
             raise no_such_image(image_id)
-        wanted = set(ensure_words(session, Tag, names).values())
         present = set(session.scalars(select(ImageTag.tag_id).where(ImageTag.image_id == image_id)))
         if present - wanted:
             session.execute(delete(ImageTag).where(ImageTag.image_id == image_id, ImageTag.tag_id.in_(present - wanted)))

@@ -4,9 +4,10 @@ once, since that takes longer than running them (docs/decisions/0008), and an in
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Text, bindparam, select
+from sqlalchemy import BigInteger, Integer, Text, bindparam
 
 from schema.prepared import Prepared
+from schema.queries.words import word_id
 from schema.tables import Label, Tag
 from service.pictures.cursors import Cursor
 from service.pictures.filter import ImageFilter, Known
@@ -39,8 +40,8 @@ def prepared_page(wanted: ImageFilter, place: Place, *, thumbnails: bool) -> tup
 
 @lru_cache
 def _statement(shape: tuple[str, ...], descending: bool, from_cursor: bool, thumbnails: bool) -> Prepared:
-    labels = select(Label.id).where(Label.name == bindparam("label", type_=Text)).scalar_subquery()
-    tags = select(Tag.id).where(Tag.name == bindparam("tag", type_=Text)).scalar_subquery()
+    labels = word_id(Label, bindparam("label", type_=Text))
+    tags = word_id(Tag, bindparam("tag", type_=Text))
     known = Known({_ANY: labels}, {_ANY: tags}, ())  # type: ignore[dict-item]
     cursor = Cursor(bindparam("id", type_=BigInteger)) if from_cursor else None  # type: ignore[arg-type]
     place = Place(cursor=cursor, backward=not descending)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.accounts.actor import Role
+from service.settings import MIB
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -13,20 +14,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Access:
     """Who may call a view (None: anybody) and how much they may send.
 
-    `body` is "small" for at most 1 MiB (JSON, small forms), "picture" for one file, "form" for many. With `keeps` the body is refused unread
-    while it is known that it could not be kept.
+    `body` is "small" for at most `max_body` bytes (JSON, small forms), "picture" for one file, "form" for many. With `keeps` the body is refused
+    unread while it is known that it could not be kept.
     """
 
     role: Role | None
     body: str = "small"
     keeps: bool = False
+    max_body: int = 1 * MIB
 
 
-def access(role: Role | None, *, body: str = "small", keeps: bool = False) -> Callable[[F], F]:
+def access(role: Role | None, *, body: str = "small", keeps: bool = False, max_body: int = 1 * MIB) -> Callable[[F], F]:
     """Declare what a view demands."""
 
     def declare(view: F) -> F:
-        view.access = Access(role, body, keeps)  # type: ignore[attr-defined]
+        view.access = Access(role, body, keeps, max_body)  # type: ignore[attr-defined]
         return view
 
     return declare

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.errors import NotFound, NotSignedIn, PixrefError, TooLarge
+from service.errors import NotFound, NotSignedIn, PixrefError, RangeNotSatisfiable, TooLarge
 from service.faults import translate
 from service.web.edge import request_id
 from storage.base import StoreError
@@ -21,7 +21,6 @@ _HTTP_CODES = {
     405: "method_not_allowed",
     413: "too_large",
     415: "unsupported_media_type",
-    416: "range_not_satisfiable",
 }
 PROBLEM_TYPE = "urn:pixref:problem:"
 
@@ -93,6 +92,8 @@ def _on_http(exc: HTTPException) -> AnyResponse:
     if status == 413:
         limit = request.max_content_length
         return _on_error(TooLarge(f"the request is larger than the limit of {limit} bytes", field="body"))
+    if status == 416:
+        return _on_error(RangeNotSatisfiable("the file ends before the range begins: ask without Range, or HEAD for its size"))
     code = _HTTP_CODES.get(status, "http_error")
     body = _body(code=code, status=status, title=exc.name, detail=exc.description or exc.name, retryable=False, extra={})
     headers = {name: value for name, value in exc.get_headers() if name in ("Allow", "Retry-After")}

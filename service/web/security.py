@@ -75,7 +75,7 @@ def _limit_body(access: Access) -> None:
     if request.content_length is not None:
         request.environ.pop("wsgi.input_terminated", None)
     request.max_content_length = {
-        "small": SMALL_BODY,
+        "small": access.max_body,
         "picture": settings.max_upload_bytes + MULTIPART_OVERHEAD,
         "form": settings.max_form_bytes + MULTIPART_OVERHEAD,
     }[access.body]

@@ -140,8 +140,9 @@ def test_by_the_api(editor_client: TokenClient, viewer_client: TokenClient, sess
     assert [(item["id"], item["original_name"]) for item in items] == [(ids[0], "0.png")]
     assert_problem(viewer_client.post(f"{API}/{ids[0]}/restore"), 403, "forbidden")
     assert_problem(viewer_client.get("/api/v1/trash"), 403, "forbidden")
-    assert editor_client.post(f"{API}/{ids[0]}/restore").get_json()["id"] == ids[0]
-    for gone in (ids[0], ids[1], 10**9):
+    for _ in range(2):
+        assert editor_client.post(f"{API}/{ids[0]}/restore").get_json()["id"] == ids[0]
+    for gone in (ids[1], 10**9):
         assert_problem(editor_client.post(f"{API}/{gone}/restore"), 404, "not_found")
     assert_problem(editor_client.delete(f"{API}/{ids[2]}?purge=perhaps"), 422, "invalid_request", field="purge")
     assert sweep(sessions, store).deleted == 1

@@ -13,6 +13,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
 from schema.session import Sessions
+from service.settings import KIB
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
 from tests.factories import assert_in_step, assert_problem, form_of, make_png, objects, one, rows
@@ -107,7 +108,7 @@ def test_hostile_bodies_are_answered_or_refused(editor_client: TokenClient, body
     data = json.dumps(body)  # with NaN and half surrogates, as Python writes them
     for method, path in (("PUT", f"{image_id}/label"), ("PUT", f"{image_id}/tags"), ("POST", "urls"), ("POST", "check")):
         answer = editor_client.open(f"{API}/{path}", method=method, data=data, content_type="application/json")
-        assert answer.status_code in (200, 422), answer.text
+        assert answer.status_code in (200, 422) or (answer.status_code == 413 and len(data) > 4 * KIB), answer.text
 
 
 @RELAXED
@@ -266,7 +267,7 @@ def test_bodies_that_are_not_what_they_should_be(editor_client: TokenClient) -> 
         (b'{"ids": []}', None),
     ):
         assert_problem(editor_client.post(url, data=data, content_type=content_type), 422, "invalid_request", field="body")
-    for data in (b"", b"{", b'{"ids": [1', b"\xff\xfe", b"[" * 100_000, b'{"ids": NaN}x'):
+    for data in (b"", b"{", b'{"ids": [1', b"\xff\xfe", b"[" * 60_000, b'{"ids": NaN}x'):
         assert_problem(editor_client.post(url, data=data, content_type="application/json"), 422, "invalid_request")
     big = b'{"ids": [' + b" " * (1 << 20) + b"]}"
     assert_problem(editor_client.post(url, data=big, content_type="application/json"), 413, "too_large", field="body")

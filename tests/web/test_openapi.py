@@ -61,11 +61,14 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
         assert in_path == set(re.findall(r"{(\w+)}", path))
         assert all("schema" in parameter for parameter in each["parameters"])
         assert each["summary"]
-        assert {"401", "403"} <= set(each["responses"])
+        assert {"401", "422", "500", "503"} <= set(each["responses"])
+        assert ("403" in each["responses"]) == (each["x-role"] != "viewer")
+        assert ("404" in each["responses"]) >= ("{" in path)
+        assert {"400", "408", "413"} <= set(each["responses"]) or method == "get"
         assert any(status.startswith("2") for status in each["responses"])
         assert each["security"] == [{"bearer": []}]
         assert each["x-role"] in ("viewer", "editor", "admin")
-        assert ("requestBody" in each) == (method in ("post", "put") and not path.endswith(("/restore", "/complete")))
+        assert ("requestBody" in each) == (method in ("post", "put", "patch") and not path.endswith(("/restore", "/complete")))
         for status, answer in each["responses"].items():
             assert answer["description"], (path, status)
             media_types = set(answer.get("content", {}))
@@ -110,6 +113,21 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("put_tags", client.put(f"{url}/tags", json={"tags": ["a", "b"]}))
     check("presign_images", client.post(f"{PREFIX}/images/urls", json={"ids": [image["id"]]}))
     check("check_hashes", client.post(f"{PREFIX}/images/check", json={"sha256": [image["sha256"], "0" * 64]}))
+    check("patch_image", client.patch(url, json={"split": "test", "attributes": {"b": [None]}, "original_name": "a/b.png"}))
+    check("label_images", client.post(f"{PREFIX}/images/label", json={"ids": [image["id"]], "label": "seven"}))
+    check("tag_images", client.post(f"{PREFIX}/images/tags", json={"filter": {"label": "seven"}, "add": ["c"], "dry_run": True}))
+    for kind in ("label", "tag"):
+        words = f"{PREFIX}/{kind}s"
+        made, other = (
+            check(f"create_{kind}", client.post(words, json={"name": name, "colour": "#00FF00"})) for name in ("one", "other")
+        )
+        page = check(f"list_{kind}s", client.get(f"{words}?limit=2"))
+        check(f"list_{kind}s", client.get(f"{words}?limit=1&after={page['next']}"))
+        check(f"get_{kind}", client.get(f"{words}/{made['id']}"))
+        check(f"change_{kind}", client.patch(f"{words}/{made['id']}", json={"description": "a", "colour": None}))
+        check(f"merge_{kind}", client.post(f"{words}/{made['id']}/merge", json={"into": other["id"]}))
+        unused = check(f"create_{kind}", client.post(words, json={"name": "unused"}))
+        check(f"delete_{kind}", client.delete(f"{words}/{unused['id']}"))
     check("predict_image", client.post(f"{url}/predictions", json={}))
     check("predict_file", client.post(f"{PREFIX}/predict", data=form_of()))
     check("list_models", client.get(f"{PREFIX}/models"))
@@ -140,4 +158,6 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
         "upload_image", "list_images", "count_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
+        "patch_image", "label_images", "tag_images",
+        *(name.format(kind) for kind in ("label", "tag") for name in ("list_{}s", "create_{}", "get_{}", "change_{}", "merge_{}", "delete_{}")),
     }, "a new endpoint has to be called here"  # fmt: skip

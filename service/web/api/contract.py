@@ -1,4 +1,4 @@
-"""One declaration an endpoint: its role, its input and its answers, as pydantic models. Validation and the OpenAPI text both come from it.
+"""One declaration an endpoint: its role, its input, its answers and its errors. Validation and the OpenAPI text both come from it.
 
     @endpoint(api, "GET", "/images", Role.VIEWER, summary="List pictures", query=ImageQuery, answers={200: ImagePage})
     def list_images(query: ImageQuery) -> Answer: ...
@@ -7,41 +7,32 @@ A view gets what it declared as keyword arguments (`query`, `body`, `form`, and 
 and headers. docs/decisions/0003-api-contract.md says why this is ours.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar, get_origin
+from typing import Any
 
-from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from flask import Blueprint, Response
+from pydantic import BaseModel
 from pydantic_core import to_json
-from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import BadRequest, ClientDisconnected
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.accounts.actor import Role
-from service.errors import Invalid
+from service.errors import PixrefError
+from service.settings import KIB
 from service.web.access import access
+from service.web.api.requests import JSON, Shape, Strict, TextReader, json_body, no_query, one_file, validated
 
-JSON = "application/json"
-M = TypeVar("M", bound=BaseModel)
+__all__ = ["ENDPOINTS", "JSON", "Answer", "Endpoint", "Shape", "Strict", "endpoint", "one_file"]
 
-
-class Strict(BaseModel):
-    """Base of every input: a field that nobody knows is an error, not silence. Built at its first use, so that the start need not wait."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class Shape(BaseModel):
-    """Base of every output; `model_validate` takes what the use cases return, where the names are the same."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True, ser_json_inf_nan="null", defer_build=True)
+# A body where none is meant is not read further than this.
+NO_BODY = 1 * KIB
+BODY = 16 * KIB
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What one endpoint declares."""
+    """What one endpoint declares. `errors` are those beside what every endpoint of its kind can answer (`service.web.api.openapi`)."""
 
     method: str
     path: str
@@ -54,64 +45,16 @@ class Endpoint:
     form: type[BaseModel] | None
     file_required: bool
     answers: Mapping[int, type[BaseModel] | str]
+    errors: Sequence[type[PixrefError]]
+    max_body: int
+    headers: Mapping[str, str]
+    sends: Mapping[str, Mapping[str, Any]]
+    example: str | None
 
 
 Answer = BaseModel | tuple[BaseModel | None, int] | tuple[BaseModel | None, int, Mapping[str, str]] | AnyResponse
 
 ENDPOINTS: dict[str, list[Endpoint]] = {}
-
-
-def from_query(model: type[M], values: MultiDict[str, str]) -> M:
-    """Return what a query string means. Raises `Invalid` naming the parameter."""
-    return _from_fields(model, _lists(model), values)
-
-
-def _lists(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(name for name, field in model.model_fields.items() if get_origin(field.annotation) in (list, tuple))
-
-
-def _from_fields(model: type[M], lists: frozenset[str], values: MultiDict[str, str]) -> M:
-    plain: dict[str, Any] = {name: values.getlist(name) if name in lists else value for name, value in values.items()}
-    for name in plain:
-        if name not in lists and len(values.getlist(name)) > 1:
-            raise Invalid(f"{name} is given more than once", field=name)
-    return _validated(model, plain)
-
-
-def _validated(model: type[M], value: Any) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as exc:
-        problem = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            raise Invalid(f"{field} is not known here: use {', '.join(model.model_fields)}", field=field) from None
-        message = problem["msg"].removeprefix("Value error, ")
-        raise Invalid(f"{field or 'the body'}: {message[:1].lower()}{message[1:]}", field=field or "body") from None
-
-
-def _json_body() -> Any:
-    if request.mimetype != JSON:
-        raise Invalid(f"send Content-Type: {JSON}, not {request.mimetype or 'none'}", field="body")
-    try:
-        return request.get_json()
-    except ClientDisconnected:
-        raise
-    except (BadRequest, RecursionError):  # or nested beyond all measure
-        raise Invalid("the body is not JSON", field="body") from None
-
-
-def one_file(required: bool = True) -> FileStorage | None:
-    """Return the request's single file under the name `file`. Raises `Invalid`."""
-    files = request.files.getlist("file")
-    others = sorted(set(request.files) - {"file"})
-    if others:
-        raise Invalid(f"a file is named {others[0]!r}: send one file, named 'file'", field="file")
-    if len(files) > 1:
-        raise Invalid("more than one file: send one a request", field="file")
-    if not files and required:
-        raise Invalid("no file: send multipart/form-data with the picture in a part named 'file'", field="file")
-    return files[0] if files else None
 
 
 def _respond(answer: Answer) -> AnyResponse:
@@ -146,41 +89,60 @@ def endpoint(
     body: type[BaseModel] | None = None,
     form: type[BaseModel] | None = None,
     keeps: bool = False,
+    errors: Sequence[type[PixrefError]] = (),
+    max_body: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    sends: Mapping[str, Mapping[str, Any]] | None = None,
+    example: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
 ) -> Callable[[Callable[..., Answer]], Callable[..., AnyResponse]]:
     """Register a view with its contract. An answer is a model, or a media type for bytes; `form` means multipart with one file.
 
-    `keeps` says that the file is kept (`service.web.access`).
+    `keeps` says that the file is kept (`service.web.access`). `max_body` is the limit in bytes of a JSON body. `headers` are what answers with a
+    status below 400 carry, and what they say; `sends` the headers that a request may have, with their schemas. `example` is a command for the
+    shell that works after the sign-in of the introduction. `name` and `description` are the view's own unless given.
     """
-    query_lists = _lists(query) if query else frozenset()
-    form_lists = _lists(form) if form else frozenset()
+    query_reader = TextReader(query) if query else None
+    form_reader = TextReader(form) if form else None
+    limit = max_body or (BODY if body is not None else NO_BODY)
 
     def register(view: Callable[..., Answer]) -> Callable[..., AnyResponse]:
         @wraps(view)
         def call(**arguments: Any) -> AnyResponse:
-            if query is not None:
-                arguments["query"] = _from_fields(query, query_lists, request.args)
-            if form is not None:
+            if query_reader is not None:
+                arguments["query"] = query_reader.query()
+            else:
+                no_query()
+            if form_reader is not None:
                 arguments["file"] = one_file()
-                arguments["form"] = _from_fields(form, form_lists, request.form)
+                arguments["form"] = form_reader.form()
             if body is not None:
-                arguments["body"] = _validated(body, _json_body())
+                arguments["body"] = validated(body, json_body())
             return _respond(view(**arguments))
 
-        declared = access(role, body="picture" if form is not None else "small", keeps=keeps)(call)
-        blueprint.add_url_rule(path, endpoint=view.__name__, view_func=declared, methods=[method])
+        view_name = name or view.__name__
+        kind = "picture" if form is not None else "small"
+        declared = access(role, body=kind, keeps=keeps, max_body=limit)(call)
+        blueprint.add_url_rule(path, endpoint=view_name, view_func=declared, methods=[method])
         ENDPOINTS.setdefault(blueprint.name, []).append(
             Endpoint(
                 method=method.lower(),
                 path=path,
-                name=view.__name__,
+                name=view_name,
                 role=role,
                 summary=summary,
-                description=(view.__doc__ or "").strip(),
+                description=(description or view.__doc__ or "").strip(),
                 query=query,
                 body=body,
                 form=form,
                 file_required=form is not None,
                 answers=answers,
+                errors=errors,
+                max_body=limit,
+                headers=headers or {},
+                sends=sends or {},
+                example=example,
             )
         )
         return declared

@@ -2,14 +2,19 @@
 
 from werkzeug.datastructures import FileStorage
 
+from service import errors
 from service.accounts.actor import Role
 from service.models.registry import list_versions
 from service.models.serving import ModelRef
+from service.settings import KIB
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
+from service.web.api.openapi import STORE_ERRORS
 from service.web.api.shapes import ModelChoice, ModelList, ModelVersionInfo, Prediction
 from service.web.context import actor, context
 from service.web.files import read_file
+
+MODEL_ERRORS = (errors.ModelInput, errors.ModelOutputInvalid, errors.ModelUnavailable)
 
 
 @endpoint(
@@ -20,10 +25,15 @@ from service.web.files import read_file
     summary="Predict a stored picture",
     body=ModelChoice,
     answers={201: Prediction, 200: Prediction},
+    errors=(*MODEL_ERRORS, errors.ObjectLost, errors.ObjectCorrupt, *STORE_ERRORS),
+    max_body=4 * KIB,
+    example='curl -s -H "Authorization: Bearer $TOKEN" -H \'Content-Type: application/json\' -d \'{"model": "mnist"}\' '
+    "$PIXREF/api/v1/images/1/predictions",
 )
 def predict_image(image_id: int, body: ModelChoice) -> Answer:
-    """The result is a row with foreign keys to picture and model version; predicting again replaces it. 200 where the database takes no rows
-    at the moment: the prediction is right, and not stored."""
+    """`{"model": "mnist"}`, optional `"version": 3` or `"alias": "champion"`. 201, and one row for each picture and model version, with foreign
+    keys to both; predicting again replaces it. While the database takes no rows (its disk is full, or it is a standby that only reads) 200 and
+    the prediction with `"stored": false`."""
     outcome = context().models.predict_image(image_id, ModelRef(body.model, body.version, body.alias), actor=actor())
     return Prediction.model_validate(outcome), 201 if outcome.stored else 200
 
@@ -36,9 +46,10 @@ def predict_image(image_id: int, body: ModelChoice) -> Answer:
     summary="Predict a picture without storing it",
     form=ModelChoice,
     answers={200: Prediction},
+    errors=(errors.NotFound, *MODEL_ERRORS, *STORE_ERRORS),
 )
 def predict_file(file: FileStorage, form: ModelChoice) -> Answer:
-    """Nothing is kept."""
+    """The same without a row: nothing is kept."""
     ctx = context()
     data = read_file(file, ctx.settings.max_upload_bytes)
     return Prediction.model_validate(
@@ -48,5 +59,6 @@ def predict_file(file: FileStorage, form: ModelChoice) -> Answer:
 
 @endpoint(api, "GET", "/models", Role.VIEWER, summary="Models and their versions", answers={200: ModelList})
 def list_models() -> Answer:
-    """Every version, newest first within its model."""
+    """Every version with its aliases, labels, input, preprocessing recipe, metrics and the SHA-256 of its `.keras` file, newest first within its
+    model."""
     return ModelList(items=[ModelVersionInfo.model_validate(item) for item in list_versions(context().sessions)])

@@ -1,29 +1,41 @@
 """What goes in and out of the API: every name that clients rely on."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from flask import request
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
-from service.names import parse_attributes
+from service.names import TAGS_MAX
 from service.pictures.cursors import CURSOR_MAX
 from service.pictures.facets import Facets
 from service.pictures.filter import EVERYTHING, NAME_PART
 from service.pictures.search import PAGE_DEFAULT, PAGE_MAX, ImageFilter, ImageInfo, Page, Sort
-from service.web.api.contract import Shape, Strict
+from service.web.api.fields import (
+    Alias,
+    Attributes,
+    BitDepth,
+    ByteSize,
+    Channels,
+    FileName,
+    Id,
+    ModelName,
+    Moment,
+    Name,
+    NameOrBlank,
+    Score,
+    Sha256,
+    Side,
+    Split,
+    SplitOrEmpty,
+    TextAttributes,
+    Version,
+)
+from service.web.api.requests import Shape, Strict
 
-Side = Annotated[int, Field(ge=1, le=2**31 - 1)]
-ImageId = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, StringConstraints(max_length=1000)]
 IMAGES = "/api/v1/images"
 IMAGE_FIELDS = (*ImageInfo._fields, "links")
-Size = Annotated[int, Field(ge=0, le=2**63 - 1)]
-BitDepth = Annotated[Literal[1, 2, 4, 8, 16], BeforeValidator(lambda value: int(value) if str(value).isdecimal() else value)]
-Score = Annotated[float, Field(ge=0, le=1)]
-Json = Annotated[str, StringConstraints(max_length=4096)]
-Cursor = Annotated[str, StringConstraints(max_length=CURSOR_MAX)]
+Cursor = Annotated[str, Field(max_length=CURSOR_MAX, json_schema_extra={"format": "cursor"})]
 
 
 class Problem(Shape):
@@ -144,49 +156,52 @@ class Trash(Shape):
 class FilterQuery(Strict):
     """The filter as a query string has it; the meaning of its parts is that of `service.pictures.filter.ImageFilter`."""
 
-    label: Name | None = Field(None, description="exactly this label")
+    label: NameOrBlank | None = Field(None, description="exactly this label")
     unlabelled: bool | None = Field(None, description="true: pictures without a label; false: pictures with one")
-    tag: list[Name] = Field(default_factory=list, description="repeatable: pictures that have all of them")
-    any_tag: list[Name] = Field(default_factory=list, description="repeatable: pictures that have at least one of them")
-    no_tag: list[Name] = Field(default_factory=list, description="repeatable: pictures that have none of them")
+    tag: list[NameOrBlank] = Field(default_factory=list, description="repeatable: pictures that have all of them")
+    any_tag: list[NameOrBlank] = Field(default_factory=list, description="repeatable: pictures that have at least one of them")
+    no_tag: list[NameOrBlank] = Field(default_factory=list, description="repeatable: pictures that have none of them")
     untagged: bool | None = Field(None, description="true: pictures without any tag; false: pictures with one or more")
-    split: Name | None = Field(None, description="exactly this split")
+    split: SplitOrEmpty | None = Field(None, description="exactly this split")
     min_width: Side | None = Field(None, description="pixels, as stored; all bounds include what they name")
     max_width: Side | None = None
     min_height: Side | None = None
     max_height: Side | None = None
-    min_byte_size: Size | None = Field(None, description="bytes of the file")
-    max_byte_size: Size | None = None
-    channels: Annotated[int, Field(ge=1, le=4)] | None = Field(
+    min_byte_size: ByteSize | None = Field(None, description="bytes of the file")
+    max_byte_size: ByteSize | None = None
+    channels: Channels | None = Field(
         None, description="1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; a palette counts as its colours"
     )
     bit_depth: BitDepth | None = Field(None, description="bits a sample as stored in the file: 1, 2, 4, 8 or 16")
-    created_from: datetime | None = Field(
+    created_from: Moment | None = Field(
         None, description="uploaded at or after; a time without a zone is UTC, a date is its midnight"
     )
-    created_to: datetime | None = Field(None, description="uploaded before: the time itself is not included")
-    taken_from: datetime | None = Field(
+    created_to: Moment | None = Field(None, description="uploaded before: the time itself is not included")
+    taken_from: Moment | None = Field(
         None, description="taken at or after, by the file's own EXIF; pictures without a time are left out"
     )
-    taken_to: datetime | None = Field(None, description="taken before: the time itself is not included")
-    name: Name | None = Field(
+    taken_to: Moment | None = Field(None, description="taken before: the time itself is not included")
+    name: NameOrBlank | None = Field(
         None,
         description=f"a part of the file's own name, of {NAME_PART} characters or more, in upper or lower case",
-        max_length=255,
     )
-    name_prefix: Name | None = Field(
-        None, description="the beginning of the file's own name, in upper or lower case", max_length=255
+    name_prefix: NameOrBlank | None = Field(None, description="the beginning of the file's own name, in upper or lower case")
+    attributes: TextAttributes = Field(
+        default_factory=dict, description='a JSON object that the picture\'s attributes contain: {"camera": "M3"}'
     )
-    attributes: Json | None = Field(None, description='a JSON object that the picture\'s attributes contain: {"camera": "M3"}')
-    exif: Json | None = Field(None, description='a JSON object that the picture\'s EXIF fields contain: {"Model": "M3"}')
-    png: Json | None = Field(None, description="a JSON object that the picture's PNG facts contain, such as its text chunks")
-    predicted: Name | None = Field(None, description="label given by `version` of `model`; see `model`")
-    model: Name | None = Field(
+    exif: TextAttributes = Field(
+        default_factory=dict, description='a JSON object that the picture\'s EXIF fields contain: {"Model": "M3"}'
+    )
+    png: TextAttributes = Field(
+        default_factory=dict, description="a JSON object that the picture's PNG facts contain, such as its text chunks"
+    )
+    predicted: NameOrBlank | None = Field(None, description="label given by `version` of `model`; see `model`")
+    model: NameOrBlank | None = Field(
         None,
         description="whose predictions `predicted`, `min_score`, `max_score` and `agrees` are about, all of them about the same prediction: those "
         "of its version `version`, else of its champion; without a model those of every model's champion. Alone: predicted by it at all",
     )
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="number of a version of `model`")
+    version: Version | None = Field(None, description="number of a version of `model`")
     min_score: Score | None = Field(None, description="score of the predicted label, 0 to 1")
     max_score: Score | None = None
     agrees: bool | None = Field(
@@ -197,12 +212,9 @@ class FilterQuery(Strict):
     def filter(self) -> ImageFilter:
         """Return what to look for. Raises `Invalid`."""
         given = {name: getattr(self, name) for name in self.model_fields_set if name in _OF_FILTER}
-        for name in _OBJECTS & given.keys():
-            given[name] = parse_attributes(given[name], field=name)
         return ImageFilter(**given) if given else EVERYTHING
 
 
-_OBJECTS = frozenset({"attributes", "exif", "png"})
 _OF_FILTER = frozenset(FilterQuery.model_fields)
 
 
@@ -223,10 +235,10 @@ class ImageQuery(PlaceQuery):
 
 
 class UploadForm(Strict):
-    label: Name | None = None
-    tags: list[Name] = Field(default_factory=list, description="repeatable")
-    split: Name | None = None
-    attributes: str | None = Field(None, description="a JSON object of facts of your own")
+    label: NameOrBlank | None = None
+    tags: list[NameOrBlank] = Field(default_factory=list, description="repeatable", max_length=TAGS_MAX)
+    split: SplitOrEmpty | None = None
+    attributes: TextAttributes | None = Field(None, description="facts of your own, a JSON object of at most 16 KiB")
 
 
 class LabelBody(Strict):
@@ -234,11 +246,11 @@ class LabelBody(Strict):
 
 
 class TagsBody(Strict):
-    tags: list[Name] = Field(description="exactly these from now on")
+    tags: list[Name] = Field(description="exactly these from now on", max_length=TAGS_MAX)
 
 
 class IdsBody(Strict):
-    ids: list[ImageId] = Field(max_length=1000)
+    ids: list[Id] = Field(max_length=1000)
 
 
 class HashesBody(Strict):
@@ -265,9 +277,15 @@ class HashHits(Shape):
 
 
 class ModelChoice(Strict):
-    model: Annotated[str, StringConstraints(max_length=63)] = "mnist"
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    alias: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """Which version of which model: by `version` or by `alias`, else the champion."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("version", "alias")]}
+    )
+
+    model: ModelName = "mnist"
+    version: Version | None = None
+    alias: Alias | None = None
 
 
 class Prediction(Shape):
@@ -305,12 +323,12 @@ class ModelList(Shape):
 
 class DirectUploadBody(Strict):
     sha256: Sha256
-    byte_size: int = Field(ge=1, le=2**63 - 1, description="of the file that will be sent, exactly")
-    name: Name | None = Field(None, description="the file's own name")
+    byte_size: ByteSize = Field(description="of the file that will be sent, exactly")
+    name: FileName | None = Field(None, description="the file's own name")
     label: Name | None = None
-    tags: list[Name] = Field(default_factory=list)
-    split: Name | None = None
-    attributes: dict[str, Any] = Field(default_factory=dict, description="facts of your own")
+    tags: list[Name] = Field(default_factory=list, max_length=TAGS_MAX)
+    split: Split | None = None
+    attributes: Attributes = Field(default_factory=dict, description="facts of your own, at most 16 KiB")
 
 
 class DirectUpload(Shape):

@@ -6,7 +6,9 @@ from typing import Any
 from flask import url_for
 from pydantic import Field
 
+from service import errors
 from service.accounts.actor import Role
+from service.settings import KIB
 from service.sql import ask, audit, browser
 from service.sql.allowed import FUNCTIONS
 from service.sql.limits import ANSWER, FILE, Limits
@@ -103,7 +105,31 @@ def _ask(body: SqlBody, limits: Limits) -> Result:
     return ask.ask(ctx.sessions, ctx.door, body.query, body.params, actor=actor(), limits=limits)
 
 
-@endpoint(api, "POST", "/sql", Role.VIEWER, summary="Ask in SQL", body=SqlBody, answers={200: SqlResult})
+# A question of 10,000 characters, escaped to the last, and parameters beside it.
+MAX_BODY = 128 * KIB
+ERRORS = (errors.QueryRefused, errors.QueryError, errors.QueryTimeout, errors.QueryTooLarge, errors.SqlUnavailable, errors.Busy)
+FILE_HEADERS = {
+    "X-Pixref-Truncated": "true where there was more than is handed out",
+    "Content-Disposition": "the name to save under",
+}
+EXAMPLE = (
+    "curl -s -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' -d "
+    '\'{"query": "select image_id, label from images where width >= $1 order by image_id limit 3", "params": [20]}\' $PIXREF/api/v1/sql'
+)
+
+
+@endpoint(
+    api,
+    "POST",
+    "/sql",
+    Role.VIEWER,
+    summary="Ask in SQL",
+    body=SqlBody,
+    answers={200: SqlResult},
+    errors=ERRORS,
+    max_body=MAX_BODY,
+    example=EXAMPLE,
+)
 def run_sql(body: SqlBody) -> Answer:
     """One SELECT, of PostgreSQL's own kind, over the views of schema `catalog`: CTEs, window functions, set operations, JSON, arrays and some 400
     functions. It has 2 seconds, and brings back at most 1,000 rows and 5 MB; `truncated` says that there was more. Parameters are bound to
@@ -136,6 +162,9 @@ def run_sql(body: SqlBody) -> Answer:
     query=SqlCsvQuery,
     body=SqlBody,
     answers={200: "text/csv"},
+    errors=ERRORS,
+    max_body=MAX_BODY,
+    headers=FILE_HEADERS,
 )
 def sql_csv(query: SqlCsvQuery, body: SqlBody) -> Answer:
     """At most 50,000 rows and 5 MB; the header `X-Pixref-Truncated` says whether there was more. UTF-8 with a header line: NULL is an empty field,
@@ -151,6 +180,9 @@ def sql_csv(query: SqlCsvQuery, body: SqlBody) -> Answer:
     summary="Ask in SQL, for a Parquet file",
     body=SqlBody,
     answers={200: "application/vnd.apache.parquet"},
+    errors=ERRORS,
+    max_body=MAX_BODY,
+    headers=FILE_HEADERS,
 )
 def sql_parquet(body: SqlBody) -> Answer:
     """At most 50,000 rows and 5 MB; the header `X-Pixref-Truncated` says whether there was more. Columns have types, and names of their own;

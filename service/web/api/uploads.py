@@ -5,17 +5,26 @@ from typing import cast
 
 from flask import current_app, request, url_for
 
+from service import errors
 from service.accounts.actor import Role
 from service.admission import Admission
-from service.names import clean_attributes
 from service.pictures import direct, upload
+from service.settings import KIB
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
-from service.web.api.images import kept
+from service.web.api.images import LOCATION, kept
+from service.web.api.openapi import STORE_ERRORS
 from service.web.api.shapes import DirectUpload, DirectUploadBody, Image
 from service.web.context import actor, context
 from service.web.files import ClosingRequest
 from service.web.security import SMALL_BODY
+
+EXAMPLE = r"""FILE=samples/photos/badge.png
+curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' $PIXREF/api/v1/uploads -o begun.json \
+  -d "{\"sha256\": \"$(sha256sum $FILE | cut -d' ' -f1)\", \"byte_size\": $(wc -c < $FILE), \"name\": \"badge.png\"}"
+jq -r '.fields | to_entries[] | "form-string = \"\(.key)=\(.value)\""' begun.json | curl -s -K - -F file=@$FILE "$(jq -r .url begun.json)"
+curl -s -H "Authorization: Bearer $TOKEN" -X POST "$PIXREF$(jq -r .complete_url begun.json)"
+"""
 
 
 @endpoint(
@@ -26,18 +35,23 @@ from service.web.security import SMALL_BODY
     summary="Begin a direct upload",
     body=DirectUploadBody,
     answers={200: Image, 201: DirectUpload},
+    errors=(errors.TooLarge, errors.Conflict, *STORE_ERRORS),
+    max_body=512 * KIB,
+    example=EXAMPLE.strip(),
 )
 def begin_upload(body: DirectUploadBody) -> Answer:
-    """201 and a form that puts exactly these bytes into the bucket, once or again, for a quarter of an hour: post `fields`, and after them the
-    bytes as a part named `file`, to `url` as multipart/form-data, then call `complete_url`. 200 and the existing picture, unchanged, when these
-    bytes are here already. An upload that is not completed within an hour is forgotten."""
+    """`{"sha256": "...", "byte_size": 1234}`, of exactly the bytes that will be sent, and optional `name`, `label`, `tags`, `split`,
+    `attributes`. 200 and the existing picture, unchanged, when these bytes are here already; nothing is to be sent then. Otherwise 201 `{"id",
+    "url", "fields", "expires_at", "complete_url"}`: a form that puts these bytes, and no others, for 15 minutes. Post it to `url` as
+    multipart/form-data with all `fields` as they are and, as its last part, the bytes as `file`; the bucket answers 204. Whoever has the form
+    can send it: keep it secret. An upload that is not completed within an hour is forgotten. The example goes the whole way."""
     ctx = context()
     description = upload.Description(
         original_name=body.name,
         label=body.label,
         tags=body.tags,
         split=body.split,
-        attributes=clean_attributes(body.attributes),
+        attributes=body.attributes,
     )
     begun = direct.begin_direct_upload(
         ctx.sessions,
@@ -68,11 +82,24 @@ def begin_upload(body: DirectUploadBody) -> Answer:
     Role.EDITOR,
     summary="Complete a direct upload",
     answers={200: Image, 201: Image},
+    errors=(
+        errors.UploadIncomplete,
+        errors.Conflict,
+        errors.BadImage,
+        errors.TooManyPixels,
+        errors.UploadInterrupted,
+        errors.Busy,
+        errors.TempFull,
+        *STORE_ERRORS,
+    ),
+    headers=LOCATION,
 )
 def complete_upload(upload_id: int) -> Answer:
-    """The bytes are read back, compared with `sha256` and checked as those of any upload: 201 and the new picture, 200 and the existing one.
-    Repeated, it answers with the same picture for a day. 409 `upload_incomplete` while the bytes are not there; 422 where they are others, or no
-    picture that can be kept: the upload is over then. For the account that began it, and for admins."""
+    """No body. The bytes are read back, compared with `sha256` and checked as those of any upload: 201 and the picture, or 200 and the existing
+    one. Safe to repeat: it leads to the same picture for a day, and never makes one anew that was deleted since (409). 409 `upload_incomplete`
+    while the bytes are not there. 422 where they are no picture that can be kept, or not those announced (`bad_image` with `reason`
+    `not_as_announced`); the upload is over then, and 404 from then on. An upload that is not completed within an hour is over, too. Only the
+    account that began it and admins can complete it."""
     ctx = context()
     done = direct.complete_direct_upload(ctx.sessions, ctx.store, upload_id, limits=ctx.limits, actor=actor(), admit=_take_place)
     return kept(done.image_id, created=done.created)
@@ -80,7 +107,8 @@ def complete_upload(upload_id: int) -> Answer:
 
 @endpoint(api, "DELETE", "/uploads/<int:upload_id>", Role.EDITOR, summary="Abort a direct upload", answers={204: ""})
 def abort_upload(upload_id: int) -> Answer:
-    """What was put is removed, within an hour of the upload's beginning. A picture that it led to stays."""
+    """204, and 404 from then on. What was sent, or still is by a form that has not expired, is removed within about an hour of the upload's
+    beginning, as it is after an upload that was completed or refused; nobody can read it in the meantime. A picture that it led to stays."""
     direct.abort_direct_upload(context().sessions, upload_id, actor=actor())
     return None, 204
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.pictures.search import ImageFilter, Sort, list_with_thumbnails, names_in_use
 from service.web.access import access
-from service.web.api.contract import from_query
+from service.web.api.requests import TextReader
 from service.web.api.shapes import PlaceQuery
 from service.web.context import context
 from service.web.pages.blueprint import pages
@@ -19,6 +19,7 @@ from service.web.pages.blueprint import pages
 PAGE_SIZE = 60
 # Up to this side, in pixels, a picture is its own thumbnail, and is enlarged with hard edges.
 PIXELATED_SIDE = 64
+_READER = TextReader(PlaceQuery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _active(parts: Mapping[str, Any]) -> list[ActiveFilter]:
 def gallery() -> Response | str:
     """Show a page of pictures."""
     given = MultiDict((name, value) for name, value in request.args.items(multi=True) if value.strip())
-    query = from_query(PlaceQuery, given)
+    query = _READER.read(given)
     wanted = query.filter()
     parts = _parts(query, wanted)
     if not all(value.strip() for _, value in request.args.items(multi=True)):
