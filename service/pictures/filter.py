@@ -84,11 +84,12 @@ class ImageFilter:
                 raise Invalid(f"{name} has {len(tags)} tags: at most {TAGS_MAX}", field=name)
             self._set(name, tags)
         self._set("split", clean_split(self.split))
+        # As it was given: what cleaning makes shorter is found all the same, only not by an index.
+        if self.name and self.name.strip() and len(self.name) < NAME_PART:
+            raise Invalid(f"name has fewer than {NAME_PART} characters: give more, or name_prefix", field="name")
         for name in ("name", "name_prefix"):
             value = getattr(self, name)
             self._set(name, clean_name(value, field=name) if value and value.strip() else None)
-        if self.name and len(self.name) < NAME_PART:
-            raise Invalid(f"name has fewer than {NAME_PART} characters: give more, or name_prefix", field="name")
         for name in _OBJECTS:
             if (value := getattr(self, name)) != {}:
                 self._set(name, clean_attributes(value, field=name))

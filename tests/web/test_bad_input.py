@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from schema.session import Sessions
 from service.accounts.actor import Actor, Role
 from service.web.access import access_of
+from service.web.api.openapi import parameter_schema
 from service.web.pages.api_docs import resolve, sample
 from storage.base import ObjectStore
 from tests.conftest import TokenClient, client_with
@@ -89,7 +90,7 @@ class Call:
         return found
 
     def parameters(self, place: str) -> dict[str, dict[str, Any]]:
-        return {each["name"]: each["schema"] for each in self.operation["parameters"] if each["in"] == place}
+        return {each["name"]: parameter_schema(each) for each in self.operation["parameters"] if each["in"] == place}
 
     def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema

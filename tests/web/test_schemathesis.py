@@ -45,6 +45,7 @@ def test_the_api_is_what_its_document_says(
     mnist_model: int,
     app: Flask,
     tmp_path: Path,
+    door_url: str,
 ) -> None:
     for n in range(5):
         add_image(sessions, store, actor, make_png(seed=n + 1000), label=str(n % 2), tags=["a", f"t{n}"], split="train")

@@ -23,6 +23,7 @@ from service.names import (
     clean_split,
     parse_attributes,
 )
+from service.pictures.filter import NAME_PART
 from service.web.api.requests import REFUSED
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
@@ -65,6 +66,12 @@ def _name_or_blank(value: str, info: ValidationInfo) -> str:
     return _name(value, info) if value.strip() or not _FREE.fullmatch(value) else ""
 
 
+def _name_part(value: str, info: ValidationInfo) -> str:
+    if value and len(value) < NAME_PART:
+        raise ValueError(f"{info.field_name} has fewer than {NAME_PART} characters: give more, or name_prefix")
+    return _name_or_blank(value, info)
+
+
 def _split(value: str) -> str:
     if not value:
         raise ValueError("split is empty: null is for none")
@@ -93,10 +100,15 @@ def _bit_depth(value: int) -> int:
 
 
 def _written_moment(value: Any) -> Any:
-    # Pydantic alone would take 1 and "1e3" for seconds since 1970.
-    if not isinstance(value, datetime) and not (isinstance(value, str) and _MOMENT.fullmatch(value)):
-        raise ValueError("give a time such as 2026-11-23T08:00:00Z, or a date")
-    return value
+    """Read a time by ourselves: pydantic would take 1 and "1e3" for seconds since 1970, and JSON has no kind of its own for it."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        if isinstance(value, str) and _MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value.upper())
+    except ValueError:
+        pass
+    raise ValueError("give a time such as 2026-11-23T08:00:00Z, or a date")
 
 
 def _moment(value: datetime) -> datetime:
@@ -129,6 +141,10 @@ Name = Annotated[str, AfterValidator(_name), _schema(_NAME, minLength=1, maxLeng
 NameOrBlank = Annotated[str, AfterValidator(_name_or_blank), _schema(_WORDS, maxLength=NAME_MAX)]
 """The same in forms and addresses, where an empty field says nothing."""
 
+_PART = {"type": "string", "pattern": f"^(?:{_WORDS})$", "minLength": NAME_PART, "maxLength": NAME_MAX}
+NamePart = Annotated[str, AfterValidator(_name_part), WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 0}, _PART]})]
+"""A part of a name to search by, or nothing."""
+
 Split = Annotated[str, AfterValidator(_split), _schema("[a-z0-9_-]{1,32}")]
 SplitOrEmpty = Annotated[str, AfterValidator(_split_or_empty), _schema("[a-z0-9_-]{0,32}")]
 Colour = Annotated[str, AfterValidator(_colour), _schema("#[0-9a-fA-F]{6}", examples=["#0f766e"])]
@@ -154,7 +170,6 @@ BitDepth = Annotated[
 Score = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[
     datetime,
-    Field(strict=False),
     BeforeValidator(_written_moment),
     AfterValidator(_moment),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),

@@ -85,6 +85,12 @@ def _path_parameter(item: Endpoint, name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
+def parameter_schema(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return what a parameter of the document may be."""
+    found: dict[str, Any] = parameter["schema"] if "schema" in parameter else parameter["content"][JSON]["schema"]
+    return found
+
+
 def _parameters(item: Endpoint, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     parameters = [_path_parameter(item, name) for name in _CONVERTER.findall(item.path)]
     if item.query is not None:
@@ -93,7 +99,11 @@ def _parameters(item: Endpoint, schemas: dict[str, Any]) -> list[dict[str, Any]]
             plain = _without_null(field)
             described = {"description": text} if (text := plain.pop("description", "")) else {}
             required = name in schema.get("required", [])
-            parameters.append({"name": name, "in": "query", "required": required, **described, "schema": plain})
+            if plain.get("default") == {}:
+                del plain["default"]
+            # An object stands in an address as JSON text.
+            form = {"content": {JSON: {"schema": plain}}} if plain.get("type") == "object" else {"schema": plain}
+            parameters.append({"name": name, "in": "query", "required": required, **described, **form})
     for name, field in item.sends.items():
         plain = dict(field)
         described = {"description": text} if (text := plain.pop("description", "")) else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.errors import PixrefError, Unavailable
 from service.web.api.introduction import AFTER_ERRORS
-from service.web.api.openapi import document
+from service.web.api.openapi import document, parameter_schema
 from service.web.api.routes import PREFIX
 
 WIDTH = 150
@@ -101,7 +101,7 @@ def _input(operation: dict[str, Any], components: dict[str, Any]) -> Iterator[st
     rows = [
         _row(
             parameter["name"],
-            parameter["schema"],
+            parameter_schema(parameter),
             components,
             required=parameter["required"],
             description=parameter.get("description", ""),

@@ -23,6 +23,7 @@ from service.web.api.fields import (
     Moment,
     Name,
     NameOrBlank,
+    NamePart,
     Score,
     Sha256,
     Side,
@@ -181,7 +182,7 @@ class FilterQuery(Strict):
         None, description="taken at or after, by the file's own EXIF; pictures without a time are left out"
     )
     taken_to: Moment | None = Field(None, description="taken before: the time itself is not included")
-    name: NameOrBlank | None = Field(
+    name: NamePart | None = Field(
         None,
         description=f"a part of the file's own name, of {NAME_PART} characters or more, in upper or lower case",
     )

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from service.accounts.actor import Role
 from service.web.access import access
+from service.web.api.openapi import parameter_schema
 from service.web.api.routes import described
 from service.web.context import actor
 from service.web.pages.blueprint import pages
@@ -100,5 +101,6 @@ def api_docs() -> str:
         "api_docs.html",
         introduction=described()["info"]["description"],
         sections=_sections(),
+        parameter_schema=parameter_schema,
         allowed={each.value for each in Role if role.allows(each)},
     )
