@@ -12,7 +12,7 @@ from schema.tables import Label, Tag
 from service.pictures.cursors import Cursor
 from service.pictures.filter import ImageFilter, Known
 from service.pictures.paging import Place, page_queries
-from service.pictures.rows import page_of
+from service.pictures.rows import Shown, page_of
 
 _ANY = "any"
 _SHAPES = {
@@ -23,7 +23,7 @@ _SHAPES = {
 }
 
 
-def prepared_page(wanted: ImageFilter, place: Place, *, thumbnails: bool) -> tuple[Prepared, dict[str, Any]] | None:
+def prepared_page(wanted: ImageFilter, place: Place, shown: Shown) -> tuple[Prepared, dict[str, Any]] | None:
     """Return the page's statement and its values; None for a page that is asked for seldom."""
     shape = tuple(wanted.active)
     if place.sort.by != "id" or shape not in _SHAPES or len(wanted.tag) > 1 or wanted.unlabelled is False:
@@ -35,16 +35,16 @@ def prepared_page(wanted: ImageFilter, place: Place, *, thumbnails: bool) -> tup
         values["label"] = wanted.label
     if wanted.tag:
         values["tag"] = wanted.tag[0]
-    return _statement(shape, place.descending, place.cursor is not None, thumbnails), values
+    return _statement(shape, place.descending, place.cursor is not None, shown), values
 
 
 @lru_cache
-def _statement(shape: tuple[str, ...], descending: bool, from_cursor: bool, thumbnails: bool) -> Prepared:
+def _statement(shape: tuple[str, ...], descending: bool, from_cursor: bool, shown: Shown) -> Prepared:
     labels = word_id(Label, bindparam("label", type_=Text))
     tags = word_id(Tag, bindparam("tag", type_=Text))
     known = Known({_ANY: labels}, {_ANY: tags}, ())  # type: ignore[dict-item]
     cursor = Cursor(bindparam("id", type_=BigInteger)) if from_cursor else None  # type: ignore[arg-type]
     place = Place(cursor=cursor, backward=not descending)
     found = page_queries(_SHAPES[shape], place, known)[0].limit(bindparam("rows", type_=Integer))
-    name = "_".join(("pixref_page", *shape, "down" if descending else "up", *["on"] * from_cursor, *["shown"] * thumbnails))
-    return Prepared(name, page_of(found, place, thumbnails=thumbnails))
+    name = "_".join(("pixref_page", *shape, "down" if descending else "up", *["on"] * from_cursor, shown.value))
+    return Prepared(name, page_of(found, place, shown))

@@ -1,11 +1,12 @@
 """A picture as lists and pages show it, and the statements that read it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, Text, bindparam, cast, func, literal_column, select
 
 from schema.tables import Image, ImageTag, Label, Tag, Thumbnail
 from service.pictures.paging import Place
@@ -67,6 +68,41 @@ COLUMNS = (
 
 
 THUMBNAIL = (Thumbnail.media_type, Thumbnail.width, Thumbnail.height, Thumbnail.data)
+ADDRESS = "address"
+
+
+class Shown(Enum):
+    """What a page shows of each picture: its facts, these with the thumbnail, or these as the JSON text that clients get."""
+
+    FACTS = "facts"
+    THUMBNAILS = "thumbnails"
+    JSON = "json"
+
+
+def _as_json(address: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a picture as JSON text. PostgreSQL writes it: taking rows apart and writing them anew takes several times as long as reading them."""
+    link = address.concat("/").concat(cast(Image.id, Text))
+    links = {"self": link, "file": link.concat("/file"), "thumbnail": link.concat("/thumbnail")}
+    moment = func.to_char(func.timezone("UTC", Image.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    facts: dict[str, Any] = dict(zip(ImageInfo._fields, COLUMNS, strict=True)) | {"created_at": moment}
+    return cast(_object(facts | {"links": _object(links)}), Text)
+
+
+def _object(values: Mapping[str, Any]) -> ColumnElement[Any]:
+    parts: list[ColumnElement[Any]] = []
+    for name, value in values.items():
+        parts += [literal_column(f"'{name}'"), value]
+    return func.json_build_object(*parts)
+
+
+def _columns(shown: Shown) -> tuple[Any, ...]:
+    match shown:
+        case Shown.FACTS:
+            return COLUMNS
+        case Shown.THUMBNAILS:
+            return (*COLUMNS, *THUMBNAIL)
+        case Shown.JSON:
+            return (Image.id, _as_json(bindparam(ADDRESS, type_=Text)).label("item"))
 
 
 def ready() -> Select[Any]:
@@ -74,12 +110,15 @@ def ready() -> Select[Any]:
     return select(*COLUMNS).outerjoin(Label, Label.id == Image.label_id).where(Image.state == "READY")
 
 
-def page_of(found: Select[Any], place: Place, *, thumbnails: bool) -> Select[Any]:
-    """Return the query of what a page shows, in the order in which its rows are found; the last column is their key."""
+def page_of(found: Select[Any], place: Place, shown: Shown) -> Select[Any]:
+    """Return the query of what a page shows, in the order in which its rows are found; the last column is their key.
+
+    JSON has links, which begin with the value of the parameter `ADDRESS`.
+    """
     page = found.subquery("page")
-    query = select(*COLUMNS, *(THUMBNAIL if thumbnails else ()), page.c.key)
+    query = select(*_columns(shown), page.c.key)
     query = query.select_from(page).join(Image, Image.id == page.c.id).outerjoin(Label, Label.id == Image.label_id)
-    if thumbnails:
+    if shown is Shown.THUMBNAILS:
         query = query.join(Thumbnail, Thumbnail.image_id == Image.id)
     order = [page.c.id] if place.sort.by == "id" else [page.c.key, page.c.id]
     return query.order_by(*(each.desc() if place.descending else each for each in order))

@@ -1,7 +1,8 @@
 """Read pictures: one by its id, or a page of those that match. What matches is `filter`'s to say, which of them are on a page `paging`'s."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Row, Select, exists, func, select
@@ -14,7 +15,7 @@ from service.pictures.cursors import BIGINT_MAX, Sort, decode_cursor
 from service.pictures.filter import ImageFilter, apply_filter, look_up
 from service.pictures.paging import PAGE_DEFAULT, PAGE_MAX, Place, ends, page_queries
 from service.pictures.prepared_pages import prepared_page
-from service.pictures.rows import ImageInfo, ThumbnailInfo, info_of, page_of, ready, thumbnail_of
+from service.pictures.rows import ADDRESS, ImageInfo, Shown, ThumbnailInfo, info_of, page_of, ready, thumbnail_of
 
 T = TypeVar("T")
 
@@ -36,16 +37,18 @@ def _place(sort: Sort, limit: int, after: str | None, before: str | None) -> Pla
     return Place(sort, limit, decode_cursor(after, sort, field="after") if after else None)
 
 
-def _read_page(sessions: Sessions, wanted: ImageFilter, place: Place, *, thumbnails: bool) -> Page[Row[Any]]:
+def _read_page(
+    sessions: Sessions, wanted: ImageFilter, place: Place, shown: Shown, given: Mapping[str, Any] = MappingProxyType({})
+) -> Page[Row[Any]]:
     with single(sessions) as connection:
-        common = prepared_page(wanted, place, thumbnails=thumbnails)
+        common = prepared_page(wanted, place, shown)
         if common is not None:
             statement, values = common
-            return Page(*ends(place, statement.execute(connection, values).all()))
+            return Page(*ends(place, statement.execute(connection, {**values, **given}).all()))
         known = look_up(connection, wanted, ordering=place.sort.by == "score")
         rows: Sequence[Row[Any]] = []
         for found in page_queries(wanted, place, known):
-            rows = connection.execute(page_of(found, place, thumbnails=thumbnails)).all()
+            rows = connection.execute(page_of(found, place, shown), given).all()
             if len(rows) > place.limit:
                 break
     return Page(*ends(place, rows))
@@ -61,8 +64,23 @@ def list_images(
     sort: Sort = Sort.NEWEST,
 ) -> Page[ImageInfo]:
     """Return a page of pictures: the first, or that after or before a cursor. Raises `Invalid`."""
-    page = _read_page(sessions, wanted, _place(sort, limit, after, before), thumbnails=False)
+    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.FACTS)
     return Page([info_of(row) for row in page.items], page.next, page.prev)
+
+
+def list_as_json(
+    sessions: Sessions,
+    wanted: ImageFilter,
+    *,
+    address: str,
+    limit: int = PAGE_DEFAULT,
+    after: str | None = None,
+    before: str | None = None,
+    sort: Sort = Sort.NEWEST,
+) -> Page[str]:
+    """Return the same page, each picture as JSON text with its links, which begin with `address`. Raises `Invalid`."""
+    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.JSON, {ADDRESS: address})
+    return Page([str(row.item) for row in page.items], page.next, page.prev)
 
 
 def list_with_thumbnails(
@@ -75,7 +93,7 @@ def list_with_thumbnails(
     sort: Sort = Sort.NEWEST,
 ) -> Page[tuple[ImageInfo, ThumbnailInfo]]:
     """Return a page of pictures with their thumbnails, without the bucket. Raises `Invalid`."""
-    page = _read_page(sessions, wanted, _place(sort, limit, after, before), thumbnails=True)
+    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.THUMBNAILS)
     return Page([(info_of(row), thumbnail_of(row)) for row in page.items], page.next, page.prev)
 
 

@@ -17,6 +17,7 @@ from service.web.api import api
 from service.web.api.contract import Answer, Strict, endpoint, written
 from service.web.api.openapi import STORE_ERRORS
 from service.web.api.shapes import (
+    IMAGES,
     FacetCounts,
     FilterQuery,
     HashesBody,
@@ -123,9 +124,14 @@ def kept(image_id: int, *, created: bool) -> Answer:
 def list_images(query: ImageQuery) -> Answer:
     """A page of the pictures that match all conditions, the newest first unless `sort` says otherwise. Page after page holds each picture once,
     whatever comes and goes meanwhile, in both directions."""
-    sessions = context().sessions
-    page = search.list_images(
-        sessions, query.filter(), limit=query.limit, after=query.after, before=query.before, sort=query.sort
+    page = search.list_as_json(
+        context().sessions,
+        query.filter(),
+        address=f"{request.script_root}{IMAGES}",
+        limit=query.limit,
+        after=query.after,
+        before=query.before,
+        sort=query.sort,
     )
     return written(page_of(page))
 
