@@ -33,7 +33,7 @@ def test_fsck_looks_repairs_and_says_so_by_its_exit_code(
         assert result.code == 1
         assert f"picture {ids[0]}\n" in result.out
         assert "upload the same files again" in result.out
-        assert ("1 pictures marked" in result.out) == bool(marked)
+        assert ("1 pictures and models marked" in result.out) == bool(marked)
     report = json.loads(pixref("fsck", "--json").out)
     assert (report["clean"], report["lost"]["count"], report["rows"], report["objects"]) == (False, 1, 3, 2)
 

@@ -107,7 +107,7 @@ def test_an_invalid_request_names_the_field(api: Client) -> None:
     image = api.upload(make_png())
     for call, field in (
         (lambda: api.label(image, "\x00"), "label"),
-        (lambda: api.tags(image, ["x" * 201]), "tags"),
+        (lambda: api.tags(image, ["x" * 201]), "tags.0"),
         (lambda: next(api.images(min_width=0)), "min_width"),
         (lambda: next(api.images(page_size=501)), "limit"),
         (lambda: api.upload(make_png(), attributes={"a": float("nan")}), "attributes"),

@@ -72,6 +72,7 @@ def address(app: Flask) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.usefixtures("door_url")
 def test_every_command_works(
     address: str, sessions: Sessions, store: ObjectStore, actor: Actor, mnist_model: int, tmp_path: Path
 ) -> None:

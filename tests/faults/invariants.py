@@ -10,6 +10,7 @@ from service.upkeep.sweep import sweep
 from storage.base import ObjectStore
 from storage.keys import PROBE
 from tests.factories import execute, one, rows, sha256
+from tests.faults.settling import NAMED
 from tests.faults.victim import picture
 from tests.faults.world import World
 
@@ -118,15 +119,7 @@ def _sound(world: World, image_id: int, digest: str, damage: str | None) -> Iter
 
 
 def _objects(world: World, store: ObjectStore) -> Iterator[str]:
-    named = {
-        row[0]
-        for row in rows(
-            world.sessions,
-            "SELECT object_key FROM pixref.image UNION SELECT object_key FROM pixref.object_deletion "
-            "UNION SELECT artifact_key FROM pixref.model_version UNION SELECT litert_key FROM pixref.model_version "
-            "UNION SELECT object_key FROM pixref.direct_upload",
-        )
-    }
+    named = {row[0] for row in rows(world.sessions, NAMED)}
     for info in store.list_objects():
         if info.key not in named and not info.key.startswith("probe/"):
             yield f"I3: no row names the object {info.key}"
