@@ -4,6 +4,7 @@ import random
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
@@ -132,6 +133,7 @@ class Injector:
         self._random = random.Random(seed)
         self._names = [name for name in failpoints() if name.partition(".")[0] in _LEADS_TO]
         self._keys = 0
+        self._timer: Timer | None = None
         # What an earlier run on the same servers has harmed is none of ours; nobody has noticed yet what is in the trash.
         stored = {info.key: info.size for info in world.store.list_objects()}
         self._harmed = {str(key) for key, size, damage in rows(world.sessions, _NAMED) if damage or stored.get(key) != size}
@@ -164,6 +166,10 @@ class Injector:
             operations = self._operations(self._random.randint(2, 4))
             self._break(fault)
         status, journal = self._world.run(operations, armed)
+        if self._timer is not None:
+            # On a busy machine it may be late, and must not meet the server that is started again.
+            self._timer.join()
+            self._timer = None
         self._world.to_minio.heal()
         self._world.to_postgres.heal()
         self._world.may_write = True
@@ -220,9 +226,13 @@ class Injector:
             case "model gone" | "model altered":
                 self._damage_model(gone=fault == "model gone")
             case "postgres crashes":
-                Timer(self._random.uniform(0, 0.1), world.postgres.kill).start()
+                self._later(world.postgres.kill)
             case "minio is killed":
-                Timer(self._random.uniform(0, 0.1), world.minio.kill).start()
+                self._later(world.minio.kill)
+
+    def _later(self, kill: Callable[[], None]) -> None:
+        self._timer = Timer(self._random.uniform(0, 0.1), kill)
+        self._timer.start()
 
     def _damage(self, *, size: bool, gone: bool = False) -> None:
         """Remove or alter the object of one visible picture behind the service's back."""

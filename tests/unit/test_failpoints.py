@@ -83,5 +83,7 @@ def test_every_place_has_a_name_of_its_own() -> None:
 
 
 def test_the_documentation_lists_every_place() -> None:
-    listed = re.findall(r"^\| `([a-z_]+\.(?!py`)[a-z_]+)` \|", (PROJECT_DIR / "docs" / "reliability.md").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([a-z_]+\.(?!py`)[a-z_]+)` \|", (PROJECT_DIR / "docs" / "reliability.md").read_text(), re.MULTILINE
+    )
     assert sorted(listed) == sorted(places())
