@@ -8,6 +8,10 @@ from tests.factories import execute, one, rows
 from tests.faults.world import World
 
 PATIENCE_S = 10
+MODEL_FILES = """
+    SELECT artifact_key, artifact_size, damage FROM pixref.model_version WHERE state <> 'PENDING'
+    UNION ALL SELECT litert_key, litert_size, damage FROM pixref.model_version WHERE state <> 'PENDING'
+"""
 NAMED = """
     SELECT object_key FROM pixref.image UNION SELECT object_key FROM pixref.object_deletion UNION SELECT object_key FROM pixref.direct_upload
     UNION SELECT unnest(ARRAY[artifact_key, litert_key]) FROM pixref.model_version
@@ -44,8 +48,11 @@ def _clear_outbox(world: World) -> None:
 
 def _make_models_whole(world: World) -> None:
     """Register damaged versions again, as a person would whom fsck has told of them."""
-    if fsck(world.sessions, world.store, deep=True, repair=True, force=True).models.count:
-        status, journal = world.run([{"do": "register again"}])
-        assert (status, "result" in journal[-1]) == (0, True), journal
-        _clear_outbox(world)
-        assert one(world.sessions, "SELECT count(*) FROM pixref.model_version WHERE damage IS NOT NULL") == 0
+    stored = {info.key: info.size for info in world.store.list_objects("models/")}
+    if all(damage is None and stored.get(key) == size for key, size, damage in rows(world.sessions, MODEL_FILES)):
+        return
+    fsck(world.sessions, world.store, repair=True, force=True)
+    status, journal = world.run([{"do": "register again"}])
+    assert (status, "result" in journal[-1]) == (0, True), journal
+    _clear_outbox(world)
+    assert one(world.sessions, "SELECT count(*) FROM pixref.model_version WHERE damage IS NOT NULL") == 0

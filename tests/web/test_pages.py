@@ -270,7 +270,7 @@ class TestGallery:
         page = bare.test_client().get("/", headers={"Authorization": f"Bearer {client.token}"})
         engine.dispose()
         assert page.text.count('src="data:image/png;base64,') == 3
-        assert sum("thumbnail" in statement for statement in statements) == 1
+        assert sum("pixref.thumbnail" in statement for statement in statements) == 1
 
 
 class TestImage:
