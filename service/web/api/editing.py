@@ -143,7 +143,7 @@ def patch_image(image_id: int, body: ImagePatch) -> Answer:
 def label_images(body: BulkLabelBody) -> Answer:
     """`{"ids": [1, 2], "label": "7"}` for at most 10,000 ids, or `{"filter": {"tag": ["animal"]}, "label": "giraffe"}` for all that match: the
     filter has the parameters of `GET /api/v1/images`. One transaction, at most 1,000,000 pictures; each change is in its picture's history.
-    `changed` are those that had another label: repeated, it is 0. With `"dry_run": true` nothing is changed. While it runs (about half a minute
+    `changed` are those that had another label: repeated, it is 0. With `"dry_run": true` nothing is changed. While it runs (minutes
     for a million) other changes of the same pictures wait, and are 503 `database_timeout` after two seconds."""
     result = bulk_changes.label_many(context().sessions, body.choice(), body.label, actor=actor(), dry_run=body.dry_run)
     return Changed(matched=result.matched, changed=result.changed, dry_run=body.dry_run)
