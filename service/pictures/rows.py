@@ -80,7 +80,7 @@ class Shown(Enum):
 
 
 def _as_json(address: ColumnElement[str]) -> ColumnElement[str]:
-    """Return a picture as JSON text. PostgreSQL writes it: taking rows apart and writing them anew takes several times as long as reading them."""
+    """Return a picture as JSON text. PostgreSQL writes it, so that a page need not be taken apart and written anew here."""
     link = address.concat("/").concat(cast(Image.id, Text))
     links = {"self": link, "file": link.concat("/file"), "thumbnail": link.concat("/thumbnail")}
     moment = func.to_char(func.timezone("UTC", Image.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
