@@ -1,9 +1,9 @@
 """The declarative base: one naming convention, so that every constraint has a name that a migration and an error can refer to."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, func
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, MetaData, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -30,3 +30,21 @@ class Base(DeclarativeBase):
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
+AccountRef = Annotated[int | None, mapped_column(ForeignKey(f"{SCHEMA}.account.id", ondelete="SET NULL"))]
+
+THUMBNAIL_MAX_BYTES = 16 * 1024
+NAME_MAX = 200
+DESCRIPTION_MAX = 1_000
+
+# How long a PENDING row is left alone: longer than any upload can take (the store's own deadline is 15 s), so that the sweep never meets a
+# living one. By the database's clock: it is the column's default.
+LEASE = timedelta(minutes=10)
+
+# Parts of constraints and of partial indexes.
+SHA256 = "~ '^[0-9a-f]{64}$'"
+COLOUR = "~ '^#[0-9a-f]{6}$'"
+READY = text("state = 'READY'")
+
+# Pictures with neighbouring ids, two to the power of this many, are a zone of the search (docs/decisions/0012).
+ZONE_BITS = 12
+ZONE = text(f"(image_id >> {ZONE_BITS})")

@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from schema.tables import LEASE, Image, ModelVersion, ObjectDeletion
+from schema.base import LEASE
+from schema.tables import Image, ModelVersion, ObjectDeletion
 
 # Deleted, and once visible: an abandoned upload never was.
 RESTORABLE = and_(Image.state == "DELETING", Image.ready_at.is_not(None))

@@ -11,9 +11,10 @@ from typing import Literal
 
 from sqlalchemy import func, or_, select, update
 
+from schema.base import LEASE
 from schema.queries.deletions import announce_objects, keep_objects, queue_objects
 from schema.session import Sessions
-from schema.tables import LEASE, ModelVersion
+from schema.tables import ModelVersion
 from service.errors import UploadInterrupted
 from service.failpoints import failpoint
 from storage.base import ObjectStore

@@ -15,10 +15,11 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from schema.base import LEASE
 from schema.queries.deletions import abandon_versions, queue_objects
 from schema.queries.words import current_names, ensure_words
 from schema.session import Sessions
-from schema.tables import LEASE, Label, Model, ModelAlias, ModelClass, ModelVersion
+from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, UploadInterrupted
 from service.failpoints import failpoint

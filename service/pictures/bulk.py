@@ -7,9 +7,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from schema.base import LEASE
 from schema.queries.words import ensure_words
 from schema.session import Sessions, constraint_of
-from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
+from schema.tables import Image, ImageTag, Label, Tag, Thumbnail
 from service.accounts.actor import Actor
 from service.errors import PixrefError
 from service.failpoints import failpoint

@@ -10,9 +10,10 @@ from typing import Literal
 
 from sqlalchemy import func, select, update
 
+from schema.base import LEASE
 from schema.queries.deletions import announce_objects, keep_objects, queue_objects
 from schema.session import Sessions, single
-from schema.tables import LEASE, Image
+from schema.tables import Image
 from service.errors import ObjectCorrupt, ObjectLost, UploadInterrupted
 from service.failpoints import failpoint
 from service.pictures.fetch import MEDIA_TYPE, Reference, read_bytes, references

@@ -9,8 +9,9 @@ from sqlalchemy import REAL, ColumnElement, Connection, Select, Text, and_, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm.util import AliasedClass
 
+from schema.base import ZONE_BITS
 from schema.queries.words import find_words, word_id
-from schema.tables import ZONE_BITS, Image, ImageFacts, ImageTag, Label, Model, ModelAlias, ModelVersion, Prediction, Tag
+from schema.tables import Image, ImageFacts, ImageTag, Label, Model, ModelAlias, ModelVersion, Prediction, Tag
 from service.errors import Invalid
 from service.names import NAME_MAX, TAGS_MAX, clean_attributes, clean_name, clean_split
 

@@ -23,10 +23,11 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from schema.base import LEASE
 from schema.queries.deletions import queue_objects, start_deletion
 from schema.queries.words import ensure_words
 from schema.session import Sessions, constraint_of
-from schema.tables import LEASE, Image, ImageTag, Label, Tag, Thumbnail
+from schema.tables import Image, ImageTag, Label, Tag, Thumbnail
 from service.accounts.actor import Actor
 from service.errors import PixrefError, UploadInterrupted
 from service.failpoints import failpoint

@@ -1,0 +1,44 @@
+"""The tables of schema `pixref`. The migrations build them; a test holds the two equal.
+
+    account ─< api_token
+    label ─< image >─ account          image ─1 thumbnail, image ─1 image_facts
+    image ─< image_tag >─ tag          image ─< label_event
+    model ─< model_version ─< model_class >─ label
+    model_version ─< model_alias
+    image ─< prediction >─ model_version
+    account ─< idempotency_key >─ image
+    account ─< direct_upload           (objects that clients may still put)
+    object_deletion                    (the outbox: objects that must go)
+    audit_event >─ account             (what was asked of the SQL door; only added to)
+
+Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
+may not insert, update or delete there, so the history cannot be bent. A label or tag that was merged into another stays as a row, which the
+history and its name need; pictures, predictions and classes of models have the other one from then on.
+"""
+
+from schema.tables.accounts import Account, ApiToken, AuditEvent
+from schema.tables.images import Image, ImageFacts, ImageTag, LabelEvent, Thumbnail
+from schema.tables.models import Model, ModelAlias, ModelClass, ModelVersion, Prediction
+from schema.tables.objects import DirectUpload, IdempotencyKey, ObjectDeletion
+from schema.tables.words import Label, Tag
+
+__all__ = [
+    "Account",
+    "ApiToken",
+    "AuditEvent",
+    "DirectUpload",
+    "IdempotencyKey",
+    "Image",
+    "ImageFacts",
+    "ImageTag",
+    "Label",
+    "LabelEvent",
+    "Model",
+    "ModelAlias",
+    "ModelClass",
+    "ModelVersion",
+    "ObjectDeletion",
+    "Prediction",
+    "Tag",
+    "Thumbnail",
+]
