@@ -23,15 +23,17 @@ from pixref.errors import (
     Unreachable,
 )
 from pixref.pixels import Mode
-from pixref.shapes import Image, ModelVersion, Prediction
+from pixref.shapes import Changed, Facets, Image, ModelVersion, Prediction, Trashed
 from pixref.sources import Source
 from pixref.sql import Result, Row
 from pixref.uploads import Upload
 
 __all__ = [
     "BadImage",
+    "Changed",
     "Client",
     "Conflict",
+    "Facets",
     "Forbidden",
     "Image",
     "IntegrityError",
@@ -45,6 +47,7 @@ __all__ = [
     "Result",
     "Row",
     "Source",
+    "Trashed",
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",

@@ -9,11 +9,11 @@ from typing import Any, Self, SupportsIndex
 
 import httpx
 
-from pixref import files, pixels, uploads
+from pixref import files, many, pixels, uploads
 from pixref.encoding import form, query
 from pixref.errors import UnexpectedAnswer
 from pixref.pixels import Mode, Pixels
-from pixref.shapes import Image, ModelVersion, Prediction, read
+from pixref.shapes import Changed, Facets, Image, ModelVersion, Prediction, Trashed, read, read_facets
 from pixref.sources import Source, is_array, open_source
 from pixref.sql import Result
 from pixref.transport import Transport
@@ -21,6 +21,16 @@ from pixref.uploads import Fields, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 PAGE = 200
+
+
+class _Kept:
+    """What an argument is that was not given, where None means to take something off."""
+
+    def __repr__(self) -> str:
+        return "KEPT"
+
+
+KEPT: Any = _Kept()
 
 
 class Client:
@@ -148,9 +158,47 @@ class Client:
 
     def tags(self, picture: int | Image, tags: Iterable[str]) -> Image:
         """Set the tags: exactly these from now on."""
-        if isinstance(tags, str):
-            raise TypeError(f"tags is the text {tags!r}: give a list of them")
-        return read(Image, self._transport.call("PUT", f"images/{files.id_of(picture)}/tags", send={"tags": list(tags)}).json())
+        send = {"tags": list(_words("tags", tags))}
+        return read(Image, self._transport.call("PUT", f"images/{files.id_of(picture)}/tags", send=send).json())
+
+    def edit(
+        self, picture: int | Image, *, split: str | None = KEPT, attributes: Mapping[str, Any] = KEPT, name: str | None = KEPT
+    ) -> Image:
+        """Change what is given of split, attributes (replaced as a whole) and original name; None takes split or name off."""
+        given = {"split": split, "attributes": attributes, "original_name": name}
+        send = {field: value for field, value in given.items() if value is not KEPT}
+        return read(Image, self._transport.call("PATCH", f"images/{files.id_of(picture)}", send=send).json())
+
+    def label_many(
+        self, label: str | None, pictures: Iterable[int | Image] | None = None, /, *, dry_run: bool = False, **filters: Any
+    ) -> Changed:
+        """Set the label of these pictures, or of all that match the filters of `images`; None takes it off. `dry_run` only counts.
+
+        By filters it is one transaction; of pictures each 10,000 are one. What is not there is passed over. `label_many("7", label="1")` gives
+        those with label 1 the label 7.
+        """
+        return many.change(self._transport, "images/label", {"label": label, "dry_run": dry_run}, pictures, filters)
+
+    def tag_many(
+        self,
+        pictures: Iterable[int | Image] | None = None,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        dry_run: bool = False,
+        **filters: Any,
+    ) -> Changed:
+        """Give these pictures, or all that match the filters of `images`, some tags, and take others off. As `label_many`."""
+        what = {"add": list(_words("add", add)), "remove": list(_words("remove", remove)), "dry_run": dry_run}
+        return many.change(self._transport, "images/tags", what, pictures, filters)
+
+    def facets(self, **filters: Any) -> Facets:
+        """Count the pictures that match the filters of `images`, in all and by label, tag, split and predicted label."""
+        return read_facets(self._transport.call("GET", "images/facets", params=query(filters)).json())
+
+    def trash(self) -> list[Trashed]:
+        """Return the last 200 deleted pictures that `restore` brings back, the last deleted first."""
+        return [read(Trashed, item) for item in self._transport.call("GET", "trash").json()["items"]]
 
     # Bytes and pixels
 
@@ -246,3 +294,9 @@ def _address(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment or parts.userinfo:
         raise ValueError(f"{url!r} is not the address of a service: give one such as {DEFAULT_URL}")
     return url.rstrip("/").removesuffix("/api/v1")
+
+
+def _words(name: str, words: Iterable[str]) -> Iterable[str]:
+    if isinstance(words, str):
+        raise TypeError(f"{name} is the text {words!r}: give a list of them")
+    return words

@@ -1,7 +1,7 @@
 """What the service knows of pictures, predictions and models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -72,6 +72,47 @@ class ModelVersion:
     extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change of many pictures did: `changed` are those of the `matched` that were not so already."""
+
+    matched: int
+    changed: int
+    dry_run: bool
+    extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many pictures match, and how many of them have each label, tag, split: the most frequent 100 of each, None standing for none."""
+
+    total: int
+    labels: dict[str | None, int] = field(hash=False)
+    tags: dict[str | None, int] = field(hash=False)
+    splits: dict[str | None, int] = field(hash=False)
+    predicted: dict[tuple[str, str], int] = field(hash=False)
+    """By (model, predicted label)."""
+    as_of: datetime
+    """When they were counted."""
+    extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """A deleted picture that `restore` brings back until `gone_at`."""
+
+    id: int
+    original_name: str | None
+    label: str | None
+    byte_size: int
+    deleted_at: datetime
+    gone_at: datetime
+    extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+_TIMES = ("created_at", "deleted_at", "gone_at", "as_of")
+
+
 def read(kind: type[T], value: Any, **own: Any) -> T:
     """Make one of these classes of a JSON object; what they do not know goes to `extra`. Raises `UnexpectedAnswer`."""
     names = {f.name for f in fields(kind)} - {"created", "extra"}  # type: ignore[arg-type]
@@ -81,8 +122,21 @@ def read(kind: type[T], value: Any, **own: Any) -> T:
             f"the service answered with a {kind.__name__} {lacks}: is it older than this client?", code="unexpected_answer"
         )
     known = {name: value[name] for name in names}
-    if "created_at" in known:
-        known["created_at"] = datetime.fromisoformat(known["created_at"])
+    for name in _TIMES:
+        if name in known:
+            known[name] = datetime.fromisoformat(known[name])
     make: Any = kind
     made: T = make(**known, extra={name: item for name, item in value.items() if name not in names}, **own)
     return made
+
+
+def read_facets(value: Any) -> Facets:
+    """Make counts of a JSON object. Raises `UnexpectedAnswer`."""
+    facets = read(Facets, value)
+    return replace(
+        facets,
+        labels={item["value"]: item["count"] for item in value["labels"]},
+        tags={item["value"]: item["count"] for item in value["tags"]},
+        splits={item["value"]: item["count"] for item in value["splits"]},
+        predicted={(item["model"], item["value"]): item["count"] for item in value["predicted"]},
+    )
