@@ -15,6 +15,7 @@ from pixref.errors import (
     Forbidden,
     IntegrityError,
     Invalid,
+    JobFailed,
     NotFound,
     NotSignedIn,
     PixrefError,
@@ -23,7 +24,7 @@ from pixref.errors import (
     Unreachable,
 )
 from pixref.pixels import Mode
-from pixref.shapes import Changed, Facets, Image, ModelVersion, Prediction, Trashed
+from pixref.shapes import Changed, Facets, Image, Job, ModelVersion, Prediction, Trashed
 from pixref.sources import Source
 from pixref.sql import Result, Row
 from pixref.uploads import Upload
@@ -38,6 +39,8 @@ __all__ = [
     "Image",
     "IntegrityError",
     "Invalid",
+    "Job",
+    "JobFailed",
     "Mode",
     "ModelVersion",
     "NotFound",

@@ -1,8 +1,10 @@
 """The client: what users call. Each method is one request, or an iterator of them; the work is in the modules beside this one."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsIndex
@@ -11,9 +13,9 @@ import httpx
 
 from pixref import files, many, pixels, uploads
 from pixref.encoding import form, query
-from pixref.errors import UnexpectedAnswer
+from pixref.errors import JobFailed, UnexpectedAnswer
 from pixref.pixels import Mode, Pixels
-from pixref.shapes import Changed, Facets, Image, ModelVersion, Prediction, Trashed, read, read_facets
+from pixref.shapes import Changed, Facets, Image, Job, ModelVersion, Prediction, Trashed, read, read_facets
 from pixref.sources import Source, is_array, open_source
 from pixref.sql import Result
 from pixref.transport import Transport
@@ -21,6 +23,7 @@ from pixref.uploads import Fields, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 PAGE = 200
+FIRST_LOOK_S, WIDEST_LOOK_S = 0.2, 3.0
 
 
 class _Kept:
@@ -268,9 +271,62 @@ class Client:
             )
         return read(Prediction, answer.json())
 
+    def predict_many(
+        self,
+        pictures: Iterable[int | Image] | None = None,
+        *,
+        model: str = "mnist",
+        version: int | None = None,
+        alias: str | None = None,
+        where: str | None = None,
+        again: bool = False,
+        **filters: Any,
+    ) -> Job:
+        """Have stored pictures predicted by the service's worker: these, at most 10,000, or those that match the filters of `images`, or those for
+        which `where` holds, a condition in SQL on `catalog.images`; else all. What this version has predicted is skipped, unless `again`.
+
+        Returns at once; `wait` returns when it is done.
+        """
+        choice = {name: value for name, value in (("model", model), ("version", version), ("alias", alias)) if value is not None}
+        wanted: dict[str, Any] = {
+            "ids": None if pictures is None else [files.id_of(picture) for picture in pictures],
+            "filter": many.filter_of(filters) or None,
+            "where": where,
+        }
+        wanted = {name: value for name, value in wanted.items() if value is not None} or {"all": True}
+        return read(Job, self._transport.call("POST", "predictions", send={**choice, **wanted, "again": again}).json())
+
     def models(self) -> list[ModelVersion]:
         """Return every version of every model, newest first within its model."""
         return [read(ModelVersion, item) for item in self._transport.call("GET", "models").json()["items"]]
+
+    # Jobs
+
+    def job(self, job_id: int | Job) -> Job:
+        """Return how far a job is. Raises `NotFound`."""
+        return read(Job, self._transport.call("GET", f"jobs/{_job_id(job_id)}").json())
+
+    def cancel(self, job_id: int | Job) -> Job:
+        """Cancel a job: at once while it waits, else within seconds. Raises `Conflict` when it has ended."""
+        return read(Job, self._transport.call("POST", f"jobs/{_job_id(job_id)}/cancel").json())
+
+    def wait(self, job_id: int | Job, *, timeout_s: float | None = None, watch: Callable[[Job], None] | None = None) -> Job:
+        """Return when a job is done; `watch` is told of each look. Raises `JobFailed`, after `timeout_s` `TimeoutError`."""
+        began, pause_s = time.monotonic(), FIRST_LOOK_S
+        while True:
+            job = self.job(job_id)
+            if watch is not None:
+                watch(job)
+            if job.ended:
+                break
+            if timeout_s is not None and time.monotonic() - began + pause_s > timeout_s:
+                raise TimeoutError(f"job {job.id} is {job.state} after {timeout_s:g} s, {job.progress:.0%} done")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, WIDEST_LOOK_S)
+        if job.state != "succeeded":
+            error = job.error or {"code": job.state, "detail": f"job {job.id} was cancelled"}
+            raise JobFailed(error["detail"], code=error["code"], extra={"job": job.id})
+        return job
 
     # SQL
 
@@ -300,3 +356,7 @@ def _words(name: str, words: Iterable[str]) -> Iterable[str]:
     if isinstance(words, str):
         raise TypeError(f"{name} is the text {words!r}: give a list of them")
     return words
+
+
+def _job_id(job: int | Job) -> int:
+    return job.id if isinstance(job, Job) else index(job)

@@ -7,6 +7,7 @@ PixrefError
 ├── Conflict           409: something else happened first
 ├── Invalid            400, 413, 422, ...: the request is at fault, `field` says which part
 │   └── BadImage           not a PNG that can be kept: `reason`, `offset`
+├── JobFailed          a job that was waited for has failed or was cancelled
 ├── IntegrityError     the picture's bytes are lost (410) or altered, as the service says or as the client finds
 ├── Unavailable        408, 429, 502 to 504, 507: a part of the service is at fault
 ├── Unreachable        nothing answers, or not in time
@@ -76,6 +77,10 @@ class Conflict(PixrefError):
 
 class Invalid(PixrefError):
     pass
+
+
+class JobFailed(PixrefError):
+    """`code` is that of the job's error, or `cancelled`; `extra["job"]` is its id."""
 
 
 class BadImage(Invalid):

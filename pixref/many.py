@@ -25,7 +25,7 @@ def change(
 
 
 def _chosen(pictures: Iterable[int | Image] | None, filters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    conditions = {name: _listed(name, value) for name, value in filters.items() if value is not None}
+    conditions = filter_of(filters)
     if (pictures is None) != bool(conditions):
         raise TypeError("give pictures or filters, one of them: untagged=False or unlabelled=True are filters as well")
     if pictures is None:
@@ -33,6 +33,11 @@ def _chosen(pictures: Iterable[int | Image] | None, filters: Mapping[str, Any]) 
     else:
         for batch in batches(pictures, IDS_AT_ONCE):
             yield {"ids": [id_of(picture) for picture in batch]}
+
+
+def filter_of(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters as a body has them."""
+    return {name: _listed(name, value) for name, value in filters.items() if value is not None}
 
 
 def _listed(name: str, value: Any) -> Any:

@@ -110,7 +110,34 @@ class Trashed:
     extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-_TIMES = ("created_at", "deleted_at", "gone_at", "as_of")
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Long work that the service does, as it was at the moment of the answer."""
+
+    id: int
+    task: str
+    state: str
+    """queued, running, succeeded, failed or cancelled."""
+    progress: float
+    """0 to 1."""
+    done: int
+    failed: int
+    """Parts that could not be done while the rest went on."""
+    message: str | None
+    error: dict[str, str] | None = field(hash=False)
+    """`code` and `detail` of what made it fail."""
+    result: dict[str, Any] | None = field(hash=False)
+    created_at: datetime
+    finished_at: datetime | None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.finished_at is not None
+
+
+_TIMES = ("created_at", "deleted_at", "gone_at", "as_of", "finished_at")
 
 
 def read(kind: type[T], value: Any, **own: Any) -> T:
@@ -123,7 +150,7 @@ def read(kind: type[T], value: Any, **own: Any) -> T:
         )
     known = {name: value[name] for name in names}
     for name in _TIMES:
-        if name in known:
+        if known.get(name) is not None:
             known[name] = datetime.fromisoformat(known[name])
     make: Any = kind
     made: T = make(**known, extra={name: item for name, item in value.items() if name not in names}, **own)

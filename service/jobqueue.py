@@ -17,10 +17,21 @@ class JobQueue:
 
     def request_sweep(self) -> None:
         """Ask the worker to sweep now. Never fails: the sweep of the next minute does the same."""
-        # Procrastinate and psycopg take a fifth of a web process's start, and most processes never delete anything.
-        from service.jobs import defer_sweep, deferring_app
+        from service.jobs import defer_sweep
+
+        defer_sweep(self._opened())
+
+    def wake(self, job_id: int) -> None:
+        """Have a worker begin this job now. Never fails: it begins within a minute anyway."""
+        from service.jobs import defer_job
+
+        defer_job(self._opened(), job_id)
+
+    def _opened(self) -> "procrastinate.App":
+        # Procrastinate and psycopg take a fifth of a web process's start, and most processes never ask for anything.
+        from service.jobs import deferring_app
 
         with self._lock:
             if self._app is None:
                 self._app = deferring_app(self._database_url)
-        defer_sweep(self._app)
+            return self._app

@@ -177,6 +177,12 @@ def store(minio: MinioServer, bucket: str) -> MinioStore:
 
 
 @pytest.fixture
+def victim_store(minio: MinioServer, bucket: str) -> list[str]:
+    """What another process needs to open the same bucket: endpoint, bucket, user, password."""
+    return [minio.endpoint, bucket, ROOT_USER, ROOT_PASSWORD]
+
+
+@pytest.fixture
 def settings(database_url: str, bucket: str, minio: MinioServer) -> Settings:
     return Settings(
         database_url=database_url,

@@ -10,6 +10,7 @@
     account ─< direct_upload           (objects that clients may still put)
     object_deletion                    (the outbox: objects that must go)
     audit_event >─ account             (what was asked of the SQL door; only added to)
+    job >─ account                     (long work and how far it is)
 
 Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
 may not insert, update or delete there, so the history cannot be bent. A label or tag that was merged into another stays as a row, which the
@@ -18,6 +19,7 @@ history and its name need; pictures, predictions and classes of models have the 
 
 from schema.tables.accounts import Account, ApiToken, AuditEvent
 from schema.tables.images import Image, ImageFacts, ImageTag, LabelEvent, Thumbnail
+from schema.tables.jobs import Job
 from schema.tables.models import Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from schema.tables.objects import DirectUpload, IdempotencyKey, ObjectDeletion
 from schema.tables.words import Label, Tag
@@ -31,6 +33,7 @@ __all__ = [
     "Image",
     "ImageFacts",
     "ImageTag",
+    "Job",
     "Label",
     "LabelEvent",
     "Model",

@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "Name every broken part and how to mend it.",
     "fsck": "Compare rows and bucket, and mend what differs.",
     "init": "Prepare database, bucket and model; safe to repeat.",
+    "jobs": "List jobs, follow or cancel one.",
     "load": "Load a data set.",
     "models": "List models, or register one.",
     "predict": "Predict stored pictures.",

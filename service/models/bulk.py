@@ -1,4 +1,4 @@
-"""Predict many stored pictures: a pure function over a batch of references, and the walk that feeds it.
+"""Predict many stored pictures: a pure function over a batch of references, and what finds those that are still to be done.
 
 `predict_batch` takes ids and writes rows; it opens its own sessions and knows nothing of progress, queues or processes, so that the same
 function runs inline, over a pool, or in a worker.
@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
-from sqlalchemy import exists, func, select
+from sqlalchemy import any_, select
 
 from schema.session import Sessions, single
-from schema.tables import Image, Prediction
+from schema.tables import Prediction
 from service.accounts.actor import Actor
 from service.errors import ModelOutputInvalid, PixrefError
 from service.models.predictions import Scored, store_predictions
 from service.models.preprocessing import to_model_input
 from service.models.serving import Loaded
+from service.pictures.bulk_changes import ids_array
 from service.pictures.damage import read_or_mark
 from service.pictures.fetch import Reference, references
 from service.png.pixels import decode_stored
@@ -37,33 +39,16 @@ class Predicted:
     failed: int
 
 
-def _unpredicted(version_id: int) -> object:
-    return ~exists().where(Prediction.image_id == Image.id, Prediction.model_version_id == version_id, Prediction.error.is_(None))
-
-
-def count_unpredicted(sessions: Sessions, version_id: int) -> int:
-    """Return how many pictures this version has not predicted."""
-    query = select(func.count()).select_from(Image).where(Image.state == "READY", _unpredicted(version_id))  # type: ignore[arg-type]
+def unpredicted(sessions: Sessions, version_id: int, image_ids: Sequence[int], *, since: datetime | None = None) -> list[int]:
+    """Return, in their order, those that this version has not predicted, or not since that time; a failed try does not count."""
+    done = select(Prediction.image_id).where(
+        Prediction.model_version_id == version_id, Prediction.image_id == any_(ids_array(image_ids)), Prediction.error.is_(None)
+    )
+    if since is not None:
+        done = done.where(Prediction.created_at >= since)
     with sessions() as session:
-        return session.scalars(query).one()
-
-
-def batches_unpredicted(sessions: Sessions, version_id: int, *, size: int = BATCH) -> Iterator[list[int]]:
-    """Walk over the ids of all pictures that this version has not predicted, oldest first, in batches; each once."""
-    after = 0
-    while True:
-        query = (
-            select(Image.id)
-            .where(Image.state == "READY", Image.id > after, _unpredicted(version_id))  # type: ignore[arg-type]
-            .order_by(Image.id)
-            .limit(size)
-        )
-        with sessions() as session:
-            ids = list(session.scalars(query))
-        if not ids:
-            return
-        yield ids
-        after = ids[-1]
+        known = set(session.scalars(done))
+    return [image_id for image_id in image_ids if image_id not in known]
 
 
 def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_ids: Sequence[int], *, actor: Actor) -> Predicted:

@@ -105,7 +105,7 @@ def find_version(sessions: Sessions, model: str, *, version: int | None = None, 
             ModelAlias.alias == (alias or CHAMPION)
         )
     with sessions() as session:
-        found = session.execute(query).one_or_none()
+        found = session.execute(query).one_or_none() if version is None or 0 < version < 2**31 else None
         if found is None:
             wanted = f"version {version}" if version is not None else f"alias {alias or CHAMPION!r}"
             raise NotFound(

@@ -13,8 +13,7 @@ from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.accounts.tokens import local_actor
 from service.datasets.mnist import pictures
-from service.jobqueue import JobQueue
-from service.models.bulk import batches_unpredicted, predict_batch
+from service.models.bulk import predict_batch
 from service.models.registry import find_version
 from service.models.serving import load
 from service.pictures.bulk import upload_many
@@ -106,14 +105,13 @@ def fill(sessions: Sessions, store: ObjectStore, actor: Actor, admin_url: URL, d
     add_image(sessions, store, ana, (PHOTOS / "plot.png").read_bytes(), original_name="plot.png", tags=["drawn"], source="form")
     set_label(sessions, 2, "8", actor=ana)
     loaded = load(sessions, store, find_version(sessions, "mnist", version=version))
-    for ids in batches_unpredicted(sessions, loaded.artifact.version_id):
-        predict_batch(sessions, store, loaded, ids, actor=actor)
+    with sessions() as session:
+        ids = list(session.scalars(text("SELECT id FROM pixref.image ORDER BY id")))
+    predict_batch(sessions, store, loaded, ids, actor=actor)
     add_image(sessions, store, ana, (PHOTOS / "badge.png").read_bytes(), original_name="badge.png", source="form")
     delete_image(sessions, add_image(sessions, store, ana, png(9, 9, seed=9), source="form"), keep=timedelta(days=7))
-    queue = JobQueue(database_url)
-    queue.request_sweep()
     with create_engine(admin_url, poolclass=NullPool).begin() as connection:
-        for statement in (*SECOND_VERSION, *A_FAILED_JOB, *TIMES):
+        for statement in (*SECOND_VERSION, *JOBS, *TIMES):
             connection.execute(text(statement))
 
 
@@ -128,12 +126,13 @@ SECOND_VERSION = [
        SELECT image_id, 2, (SELECT id FROM pixref.label WHERE name = '1'), 0.5, '{0.1,0.5,0.05,0.05,0.05,0.05,0.05,0.05,0.05,0.05}'
        FROM pixref.prediction WHERE model_version_id = 1""",
 ]
-A_FAILED_JOB = [
-    "SET LOCAL search_path = jobs",  # the queue's triggers name no schema
-    "INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('upkeep', 'pixref:verify')",
-    "UPDATE procrastinate_jobs SET status = 'doing' WHERE task_name = 'pixref:verify'",
-    "UPDATE procrastinate_jobs SET status = 'failed', attempts = 1 WHERE task_name = 'pixref:verify'",
-    "RESET search_path",
+JOBS = [
+    """INSERT INTO pixref.job (task, state, parameters, total, done, failed, result, created_by, started_at, finished_at)
+       SELECT 'predict', 'succeeded', '{"model": "mnist", "version": 1}', 12, 12, 0, '{"predicted": 12}', min(id), now(), now()
+       FROM pixref.account""",
+    """INSERT INTO pixref.job (task, state, parameters, total, done, failed, error, created_by, started_at, finished_at)
+       SELECT 'predict', 'failed', '{"model": "mnist", "version": 2}', 12, 5, 1,
+              '{"code": "storage_unavailable", "detail": "the bucket cannot be reached"}', min(id), now(), now() FROM pixref.account""",
 ]
 # A minute for each picture, from one morning on; what was done later, later.
 TIMES = [
@@ -146,5 +145,4 @@ TIMES = [
     "UPDATE pixref.model_version SET created_at = '2026-03-01 08:00+00'::timestamptz + number * interval '1 hour'",
     "UPDATE pixref.label SET created_at = '2026-03-02 09:00+00'",
     "UPDATE pixref.tag SET created_at = '2026-03-02 09:00+00'",
-    "UPDATE jobs.procrastinate_events SET at = '2026-03-02 13:00+00'::timestamptz + id * interval '1 s'",
 ]

@@ -9,6 +9,8 @@ from service.embedded.ports import free_port
 from service.jobqueue import JobQueue
 from service.jobs import parts, worker_app
 from service.pictures.delete import delete_image
+from service.sql.ask import Door, places
+from service.tasks import Parts
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
 from tests.factories import StepStore, add_image, assert_in_step, one, raising, rows
@@ -19,8 +21,9 @@ JOBS = "SELECT task_name, status::text FROM jobs.procrastinate_jobs ORDER BY id"
 def work(database_url: str, sessions: Sessions, store: ObjectStore) -> None:
     """Run every job that waits, then stop."""
     app = worker_app(database_url)
+    context = parts(Parts(sessions, store, Door("", places(1))))
     with app.open():
-        app.run_worker(wait=False, install_signal_handlers=False, listen_notify=False, additional_context=parts(sessions, store))
+        app.run_worker(wait=False, install_signal_handlers=False, listen_notify=False, additional_context=context)
 
 
 def test_a_delete_asks_for_a_sweep_that_the_worker_runs(

@@ -56,6 +56,10 @@ EXPECTED: dict[str, Role | None] = {
     "api.abort_upload": Role.EDITOR,
     "api.predict_image": Role.EDITOR,
     "api.predict_file": Role.VIEWER,
+    "api.predict_images": Role.EDITOR,
+    "api.list_jobs": Role.VIEWER,
+    "api.get_job": Role.VIEWER,
+    "api.cancel_job": Role.EDITOR,
     "api.list_models": Role.VIEWER,
     "api.run_sql": Role.VIEWER,
     "api.sql_csv": Role.VIEWER,
@@ -91,6 +95,10 @@ EXPECTED: dict[str, Role | None] = {
     "pages.merge_tag": Role.EDITOR,
     "pages.delete_tag": Role.EDITOR,
     "pages.models": Role.VIEWER,
+    "pages.jobs": Role.VIEWER,
+    "pages.job": Role.VIEWER,
+    "pages.cancel_job": Role.EDITOR,
+    "pages.predict_many": Role.EDITOR,
 }
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 # Questions that are too long for an address, or have a file.
@@ -108,7 +116,7 @@ def calls(app: Flask) -> list[tuple[str, str, str]]:
     """List (endpoint, method, path), with an id that is nobody's."""
     found = []
     for rule in rules(app):
-        path = re.sub(r"<int:\w+>", "987654321", str(rule))
+        path = re.sub(r"<\w+>", "nobodys", re.sub(r"<int:\w+>", "987654321", str(rule)))
         assert "<" not in path, f"the test does not know how to fill {rule}"
         found += [(rule.endpoint, method, path) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
     return found

@@ -69,7 +69,9 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
         assert any(status.startswith("2") for status in each["responses"])
         assert each["security"] == [{"bearer": []}]
         assert each["x-role"] in ("viewer", "editor", "admin")
-        assert ("requestBody" in each) == (method in ("post", "put", "patch") and not path.endswith(("/restore", "/complete")))
+        assert ("requestBody" in each) == (
+            method in ("post", "put", "patch") and not path.endswith(("/restore", "/complete", "/cancel"))
+        )
         for status, answer in each["responses"].items():
             assert answer["description"], (path, status)
             media_types = set(answer.get("content", {}))
@@ -132,6 +134,12 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("predict_image", client.post(f"{url}/predictions", json={}))
     check("predict_file", client.post(f"{PREFIX}/predict", data=form_of()))
     check("list_models", client.get(f"{PREFIX}/models"))
+    job = check("predict_images", client.post(f"{PREFIX}/predictions", json={"ids": [1, 2]}))
+    check("predict_images", client.post(f"{PREFIX}/predictions", json={"where": "width > 10", "version": 1, "again": True}))
+    check("get_job", client.get(f"{PREFIX}/jobs/{job['id']}"))
+    page = check("list_jobs", client.get(f"{PREFIX}/jobs?limit=1&task=predict&state=queued"))
+    check("list_jobs", client.get(f"{PREFIX}/jobs?after={page['next']}"))
+    check("cancel_job", client.post(f"{PREFIX}/jobs/{job['id']}/cancel"))
     check("delete_image", client.delete(url))
     check("list_trash", client.get(f"{PREFIX}/trash"))
     check("restore_image", client.post(f"{url}/restore"))
@@ -159,6 +167,6 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
         "upload_image", "list_images", "count_images", "get_image", "delete_image", "get_file", "get_thumbnail", "put_label", "put_tags",
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
-        "patch_image", "label_images", "tag_images",
+        "patch_image", "label_images", "tag_images", "predict_images", "list_jobs", "get_job", "cancel_job",
         *(name.format(kind) for kind in ("label", "tag") for name in ("list_{}s", "create_{}", "get_{}", "change_{}", "merge_{}", "delete_{}")),
     }, "a new endpoint has to be called here"  # fmt: skip

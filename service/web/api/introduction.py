@@ -55,7 +55,12 @@ renamed label that is a class of a model stays as a synonym, too."""
 _SQL = """\
 Views, examples and everything else about asking: [docs/sql.md](sql.md)."""
 
+_JOBS = """\
+Long work is a job: `id, task, state (queued, running, succeeded, failed or cancelled), progress (0 to 1), message, error {code, detail},
+result, created_at, finished_at` and more. A worker does it; jobs that wait and jobs whose worker died are taken up within a minute."""
+
 SECTIONS: dict[str, tuple[frozenset[str], str]] = {
+    "Jobs": (frozenset({"jobs"}), _JOBS),
     "Predictions": (frozenset({"predictions", "predict", "models"}), _PREDICTIONS),
     "Direct uploads": (frozenset({"uploads"}), _UPLOADS),
     "Pictures": (frozenset({"images", "trash"}), _PICTURES),
@@ -64,5 +69,5 @@ SECTIONS: dict[str, tuple[frozenset[str], str]] = {
 }
 """Sections of the reference: the words of paths that belong to each (the first that fits), and what is said of it."""
 
-ORDER = ("Pictures", "Labels and tags", "Direct uploads", "SQL", "Predictions")
+ORDER = ("Pictures", "Labels and tags", "Direct uploads", "SQL", "Predictions", "Jobs")
 """How the sections follow each other; others come behind."""

@@ -5,6 +5,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     editing,
     gallery,
     image,
+    jobs,
     labels,
     models,
     sign_in,

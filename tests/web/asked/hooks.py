@@ -38,13 +38,14 @@ QUESTIONS = (
     ("select image_id, width, original_name from images where label = $1 limit 5", ["1"]),
     ("values (1, 'a'), (2, null)", []),
 )
+CONDITIONS = ("width > 10", "label = '1' and 'a' = any(tags)", "true")
 WITH_QUESTIONS = frozenset({"run_sql", "sql_csv", "sql_parquet"})
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make what is meant to be right as right as a client's is: a cursor belongs to the order of its list, scores are of one model, and a question
-    is one that PostgreSQL understands. What is meant to be wrong stays so."""
+    """Make what is meant to be right as right as a client's is: a cursor belongs to the order of its list, scores are of one model, that model has a
+    version, and a question is one that PostgreSQL understands. What is meant to be wrong stays so."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     name = case.operation.definition.raw["operationId"]
@@ -55,6 +56,10 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.query["model"] = "mnist"
         if "after" in case.query:
             case.query.pop("before", None)
+    if name == "predict_images" and isinstance(case.body, dict):
+        case.body = {**case.body, "version": 1, "alias": None}
+        if case.body.get("where") is not None:
+            case.body["where"] = CONDITIONS[len(case.body["where"]) % len(CONDITIONS)]
     if name in WITH_QUESTIONS and isinstance(case.body, dict):
         query, params = QUESTIONS[len(case.body["query"]) % len(QUESTIONS)]
         case.body = {**case.body, "query": query, "params": params}
