@@ -25,7 +25,7 @@ def test_a_clients_notify_does_not_end_the_worker(
     """PostgreSQL has no right to withhold for NOTIFY, and the queue's own listener ends at the first word that is no JSON."""
     picture = add_image(sessions, store, actor)
     with subprocess.Popen([PIXREF, "work"], env=environment, stderr=subprocess.PIPE, text=True) as worker:
-        eventually(lambda: one(sessions, WORKERS) == 1)
+        eventually(lambda: one(sessions, WORKERS) == 2)  # one for each queue
         with create_engine(reader_url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as reader:
             for _ in range(40):  # longer than a listener would take to begin
                 for channel in ("procrastinate_any_queue_v1", "procrastinate_queue_v1#upkeep"):
