@@ -95,6 +95,7 @@ WAYS = {
     "restore.unqueued": Way({"do": "restore"}, ABSENT, _delete(WEEK)),
     "restore.done": Way({"do": "restore"}, PRESENT, _delete(WEEK)),
     "predict.": Way({"do": "predict"}, PRESENT, _keep),
+    "predict_many.": Way({"do": "predict many"}, PRESENT, _keep),
     "register.begun": Way({"do": "register", "order": 1}, PRESENT, _keep),
     "register.stored": Way({"do": "register", "order": 2}, PRESENT, _keep),
     "register.ready": Way({"do": "register", "order": 3}, PRESENT, _keep),

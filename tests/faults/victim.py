@@ -23,7 +23,9 @@ from service import failpoints
 from service.accounts.actor import Actor, Role
 from service.errors import PixrefError, StorageUnavailable
 from service.faults import translate
+from service.models.predicting import request_predictions
 from service.models.registration import register_model
+from service.models.selection import Selection
 from service.models.serving import BUILT_IN, ModelRef, ModelServer
 from service.models.vetting import VettedModel
 from service.pictures.bulk import Candidate, upload_many
@@ -33,9 +35,13 @@ from service.pictures.labels import set_label, set_tags
 from service.pictures.upload import Description, upload_image
 from service.png import PngLimits
 from service.settings import PROJECT_DIR
+from service.sql.ask import Door, places
+from service.tasks import Parts as WorkParts
+from service.tasks import do_job
 from service.upkeep.fixity import verify_due
 from service.upkeep.fsck import GRACE, fsck
 from service.upkeep.sweep import sweep
+from service.work.ledger import find_job
 from storage.minio_store import MinioStore
 from tests.factories import BIG, make_png, sha256
 from tests.factories import rows as select_rows
@@ -142,6 +148,10 @@ def perform(parts: Parts, operation: dict[str, Any]) -> dict[str, Any]:
             if (image_id := parts.visible(number)) is not None:
                 ModelServer(sessions, store).predict_image(image_id, ModelRef(), actor=parts.actor)
             return {"id": image_id}
+        case "predict many":
+            job_id = request_predictions(sessions, Selection(), actor=parts.actor)
+            do_job(WorkParts(sessions, store, Door("", places(1))), job_id)
+            return {"state": find_job(sessions, job_id).state}
         case "sweep":
             return asdict(sweep(sessions, store))
         case "fsck":
