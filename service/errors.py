@@ -10,6 +10,7 @@
     │   ├── QueryRefused       SQL that the door does not let through (`reason` names the fault, `position` the place)
     │   ├── QueryError         SQL that PostgreSQL does not accept, in its own words
     │   ├── QueryTimeout, QueryTooLarge  SQL that was stopped
+    │   ├── TrainingFailed     what was to be trained, or on what, does not do
     │   └── ModelInput         the picture cannot be brought to the model's input
     ├── NotSignedIn, Forbidden, CsrfFailed
     ├── NotFound, Conflict, RangeNotSatisfiable
@@ -90,6 +91,11 @@ class BadModel(Invalid):
         """`reason` is a stable word such as `not_keras`, `zip_member`, `input_shape`, `output_shape`, `parity`."""
         super().__init__(detail, field="file", extra={"reason": reason})
         self.reason = reason
+
+
+class TrainingFailed(Invalid):
+    code = "training_failed"
+    title = "The training came to nothing"
 
 
 class ModelInput(Invalid):

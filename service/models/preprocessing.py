@@ -31,6 +31,11 @@ def to_model_input(pixels: Pixels, spec: InputSpec, recipe: Preprocessing) -> Fl
     A uint8 picture that already has the model's size and channels takes microseconds. Raises `ModelInput` when the array is
     not a picture, or when the recipe makes another number of channels than the model takes.
     """
+    return scale_levels(to_levels(pixels, spec, recipe), recipe)
+
+
+def to_levels(pixels: Pixels, spec: InputSpec, recipe: Preprocessing) -> Levels:
+    """Do all steps of the recipe but the last: levels from 0 to 255 of `spec.shape`, uint8, or float32 of a 16-bit picture. Raises `ModelInput`."""
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.size == 0:
         raise ModelInput(f"A picture is an array of height, width and 1 to 4 channels, not {pixels.shape}.")
     if recipe.channels != spec.channels:
@@ -40,7 +45,7 @@ def to_model_input(pixels: Pixels, spec: InputSpec, recipe: Preprocessing) -> Fl
         levels = 255 - levels
     if levels.shape[:2] != (spec.height, spec.width):
         levels = _fit(levels, spec, recipe)
-    return _scale(levels, recipe)
+    return levels
 
 
 def _to_levels(pixels: Pixels, recipe: Preprocessing) -> Levels:
@@ -112,7 +117,8 @@ def _resized(levels: Levels, height: int, width: int, recipe: Preprocessing) -> 
     return resize(cast(Floats, levels), height, width, recipe.interpolation)
 
 
-def _scale(levels: Levels, recipe: Preprocessing) -> Floats:
+def scale_levels(levels: Levels, recipe: Preprocessing) -> Floats:
+    """Do the last step of the recipe, for one picture or many: (..., channels) of levels to float32 of the same shape."""
     values = levels * np.float32(recipe.scale)
     if recipe.offset:
         values += np.float32(recipe.offset)

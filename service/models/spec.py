@@ -50,7 +50,7 @@ class InputSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read a spec from a JSON object; raises `Invalid` naming the field that is missing, unknown or out of range."""
-        return _from_json(cls, data, "input")
+        return from_json(cls, data, "input")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_config)
@@ -99,7 +99,7 @@ class Preprocessing:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read a recipe from a JSON object; raises `Invalid` naming the field that is missing, unknown or out of range."""
-        recipe = _from_json(cls, data, "preprocessing")
+        recipe = from_json(cls, data, "preprocessing")
         for name, values in (("mean", recipe.mean), ("std", recipe.std)):
             if values is not None and len(values) != recipe.channels:
                 raise Invalid(
@@ -122,7 +122,8 @@ def default_preprocessing(spec: InputSpec) -> Preprocessing:
     return Preprocessing(color_mode="grayscale" if spec.channels == 1 else "rgb")
 
 
-def _from_json(cls: type[T], data: Mapping[str, Any], field: str) -> T:
+def from_json(cls: type[T], data: Mapping[str, Any], field: str) -> T:
+    """Read such a dataclass from a JSON object; raises `Invalid` naming the field, below `field`, that is missing, unknown or out of range."""
     try:
         # Through JSON text, because only there does strict validation take a list for a tuple.
         return TypeAdapter(cls).validate_json(json.dumps(data))

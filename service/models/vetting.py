@@ -76,7 +76,7 @@ def vet_model(
         (private / REQUEST).write_text(json.dumps(request))
         _run_child(private, timeout_s)
         facts = _read_facts(private)
-        tflite = _read(private / CONVERTED, MAX_FILE_BYTES)
+        tflite = read_answer(private / CONVERTED, MAX_FILE_BYTES)
     try:
         return VettedModel(
             sha256=sha256,
@@ -116,7 +116,7 @@ def _run_child(private: Path, timeout_s: float) -> None:
         child = subprocess.Popen(
             [sys.executable, "-P", "-s", "-B", "-m", "service.models.vetting_child"],
             cwd=private,
-            env=_environment(private),
+            env=child_environment(private),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -138,8 +138,8 @@ def _run_child(private: Path, timeout_s: float) -> None:
         raise BadModel("crashed", "The process that opened the model broke down; the file is damaged or needs too much memory.")
 
 
-def _environment(private: Path) -> dict[str, str]:
-    """All that the child knows of the world: none of the service's settings or secrets."""
+def child_environment(private: Path) -> dict[str, str]:
+    """All that a child knows of the world: its folder, and none of the service's settings or secrets."""
     home = str(private)
     return {
         "PATH": os.defpath,
@@ -161,7 +161,7 @@ def _environment(private: Path) -> dict[str, str]:
 
 def _read_facts(private: Path) -> Mapping[str, Any]:
     try:
-        result = json.loads(_read(private / RESULT, MAX_RESULT_BYTES))
+        result = json.loads(read_answer(private / RESULT, MAX_RESULT_BYTES))
         refused = result.get("refused")
         if refused is None:
             facts: Mapping[str, Any] = result["accepted"]
@@ -172,8 +172,8 @@ def _read_facts(private: Path) -> Mapping[str, Any]:
     raise BadModel(reason, detail)
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Read what the child wrote; a link in its place is not followed, for it would be read with the parent's rights."""
+def read_answer(path: Path, limit: int) -> bytes:
+    """Read what a child wrote; a link in its place is not followed, for it would be read with the parent's rights. Raises `BadModel`."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
             content = stream.read(limit + 1)
@@ -186,7 +186,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _log_tail(private: Path) -> str:
     with suppress(BadModel):
-        return _read(private / _LOG, MAX_FILE_BYTES)[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        return read_answer(private / _LOG, MAX_FILE_BYTES)[-_LOG_TAIL_BYTES:].decode(errors="replace")
     return ""
 
 
