@@ -18,9 +18,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from service.errors import BadImage
 from service.png.inflate import pixel_rows
-from service.png.structure import GRAY, GRAY_ALPHA, PALETTE, SIGNATURE, Layout
+from service.png.structure import GRAY, GRAY_ALPHA, IEND, PALETTE, SIGNATURE, Layout
 
-_IEND = b"\0\0\0\0IEND\xaeB`\x82"
 _HEAD_BYTES = len(SIGNATURE) + 25
 _ZLIB_HEADER = b"\x78\x01"
 
@@ -126,7 +125,7 @@ def _stored_png(layout: Layout, rows: Iterable[bytes]) -> Iterator[bytes]:
         checksum = adler32(piece, checksum)
         yield _idat(struct.pack("<BHH", 0, len(piece), len(piece) ^ 0xFFFF), piece)
     yield _idat(struct.pack("<BHH", 1, 0, 0xFFFF), checksum.to_bytes(4))
-    yield _IEND
+    yield IEND
 
 
 def _idat(head: bytes, body: bytes = b"") -> bytes:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from service.png.arrays import Samples, decode_array
 from service.png.limits import DEFAULT_LIMITS, PngLimits
-from service.png.structure import SIGNATURE, scan
+from service.png.structure import IEND, SIGNATURE, scan, written_chunk
 
 Resample = Literal["nearest", "bilinear", "lanczos", "box"]
 Real = TypeVar("Real", np.uint8, np.float32)
@@ -22,7 +22,6 @@ _FILTERS: dict[Resample, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
 }
-_IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def decode_stored(data: bytes | memoryview) -> Samples:
@@ -67,13 +66,9 @@ def encode_gray(array: npt.NDArray[np.uint8]) -> bytes:
     height, width = array.shape
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = array
-    return _gray_head(width, height) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + _IEND
+    return _gray_head(width, height) + written_chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + IEND
 
 
 @lru_cache(maxsize=64)
 def _gray_head(width: int, height: int) -> bytes:
-    return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return b"%b%b%b%b" % (len(body).to_bytes(4), kind, body, zlib.crc32(body, zlib.crc32(kind)).to_bytes(4))
+    return SIGNATURE + written_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))

@@ -13,6 +13,7 @@ from service.png.limits import PngLimits
 from service.png.sniff import looks_like
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 SAMPLES = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
@@ -138,6 +139,11 @@ def scan(data: bytes | memoryview, limits: PngLimits) -> Layout:
     if header.color_type == PALETTE and palette is None:
         _refuse("plte", idat[0], "holds palette colours, but no PLTE chunk comes before it")
     return Layout(view, header, palette, transparency, idat, ancillary)
+
+
+def written_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk as it stands in a file."""
+    return b"%b%b%b%b" % (len(body).to_bytes(4), kind, body, crc32(body, crc32(kind)).to_bytes(4))
 
 
 def _check_signature(view: memoryview) -> None:

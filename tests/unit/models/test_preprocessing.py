@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.errors import Invalid, ModelInput
-from service.models.preprocessing import to_model_input
+from service.models.preprocessing import to_model_input, to_model_inputs
 from service.models.spec import InputSpec, Preprocessing, default_preprocessing
 
 DIGIT = InputSpec(height=28, width=28, channels=1)
@@ -188,3 +188,35 @@ def test_extreme_shapes_do_not_shrink_to_nothing(shape: tuple[int, int, int], po
 def test_what_is_no_picture_is_refused(pixels: np.ndarray) -> None:
     with pytest.raises(ModelInput):
         to_model_input(pixels, DIGIT, GRAY)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 5),
+    st.sampled_from([1, 2, 3, 4]),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from(["never", "always", "auto"]),
+    st.sampled_from(["grayscale", "rgb"]),
+    st.sampled_from([(8, 8), (5, 9)]),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_many_at_once_are_as_one_by_one_to_the_bit(
+    seed: int, count: int, channels: int, dtype: type, invert: Any, color_mode: Any, size: tuple[int, int], standardised: bool
+) -> None:
+    full = 256 if dtype is np.uint8 else 65536
+    pixels = np.random.default_rng(seed).integers(0, full, (count, 8, 8, channels), dtype)
+    wanted = 1 if color_mode == "grayscale" else 3
+    recipe = Preprocessing(
+        color_mode=color_mode,
+        invert=invert,
+        mean=(0.4,) * wanted if standardised else None,
+        std=(0.3,) * wanted if standardised else None,
+        offset=0.1 if standardised else 0.0,
+    )
+    spec = InputSpec(height=size[0], width=size[1], channels=wanted)  # type: ignore[arg-type]
+    many = to_model_inputs(pixels, spec, recipe)
+    assert many.shape == (count, *spec.shape)
+    assert many.dtype == np.float32
+    for one, each in zip(many, pixels, strict=True):
+        assert one.tobytes() == to_model_input(each, spec, recipe).tobytes()
