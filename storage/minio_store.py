@@ -18,7 +18,7 @@ from hashlib import sha256 as new_sha256
 from io import SEEK_END, BytesIO
 from itertools import islice
 from time import monotonic
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minio import Minio
 from minio.datatypes import Object
@@ -71,8 +71,8 @@ class _Connection:
 class MinioStore:
     """One bucket on MinIO or any other S3 server. Implements `ObjectStore`.
 
-    Makes no connection until the first request, and new ones after a fork. Times are in seconds: `connect_timeout_s` and
-    `read_timeout_s` bound each wait, `total_s` a whole `get_object` and all waits for one request of a bulk write.
+    Makes no connection until the first request, and new ones after a fork or in the process that it is sent to. Times are in seconds:
+    `connect_timeout_s` and `read_timeout_s` bound each wait, `total_s` a whole `get_object` and all waits for one request of a bulk write.
     """
 
     def __init__(
@@ -106,6 +106,13 @@ class MinioStore:
         self._connection: _Connection | None = None
         self._unpacks: bool | None = None
         self._clock = StoreClock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process, so that a store can be sent to another one."""
+        return {name: value for name, value in vars(self).items() if name not in ("_connection", "_clock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _connection=None, _clock=StoreClock())
 
     def __repr__(self) -> str:
         return f"MinioStore(endpoint={self._endpoint!r}, bucket={self._bucket!r})"

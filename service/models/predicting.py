@@ -1,19 +1,21 @@
 """The job of predicting many stored pictures: walk, skip what is done, predict, report."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import StorageUnavailable
 from service.failpoints import failpoint
-from service.models.bulk import BATCH, Predicted, predict_batch, unpredicted
+from service.models.bulk import Predicted, batch_size, batches, is_predicted, predict_batch
+from service.models.helpers import Done, Helpers
 from service.models.registry import find_version
-from service.models.selection import Selection, pages
-from service.models.serving import BUILT_IN, Loaded, load
+from service.models.selection import Selection, count, pages
+from service.models.serving import BUILT_IN, load
 from service.sql.ask import Door
 from service.work.ledger import create_job, find_job
 from service.work.running import Running
@@ -22,6 +24,15 @@ from storage.base import ObjectStore, StoreBusy, StoreTimeout, StoreUnavailable
 TASK = "predict"
 # A store that is in trouble is asked again after these pauses; after that the job fails, and can be started again.
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+TROUBLE = (StoreUnavailable, StoreTimeout, StoreBusy)
+# Fewer pictures than this are done before a helper, which takes a second or more to start, would be of use.
+ALONE = 4_000
+# Each takes some 100 MiB, and PostgreSQL needs processors too.
+HELPERS_MAX = 3
+# How soon a job that only waits for helpers notices that it is cancelled.
+LOOK_S = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,55 +76,89 @@ def predict_selected(running: Running, sessions: Sessions, store: ObjectStore, d
     """
     began = time.monotonic()
     wanted = Wanted.from_json(running.parameters)
-    loaded = load(sessions, store, find_version(sessions, wanted.model, version=wanted.version))
-    version_id = loaded.artifact.version_id
+    artifact = find_version(sessions, wanted.model, version=wanted.version)
     since = find_job(sessions, running.job_id).started_at if wanted.again else None
+    done = is_predicted(artifact.version_id, since=since)
     if "skipped" not in running.noted:
-        running.note(**_count(running, sessions, door, wanted.selection, version_id, since))
-    total = running.noted["selected"]
-    seen = failed = 0
-    for page in pages(sessions, door, wanted.selection, actor=running.actor):
-        todo = unpredicted(sessions, version_id, page, since=since)
-        before = seen + len(page) - len(todo)
-        for start in range(0, len(todo), BATCH):
+        selected, skipped = count(sessions, door, wanted.selection, done, actor=running.actor)
+        running.note(selected=selected, skipped=skipped)
+    helpers = _helpers(running.noted["selected"] - running.noted["skipped"])
+    loaded = _patiently(running, lambda: load(sessions, store, artifact, threads=1 if helpers else 2))
+    size = batch_size(artifact.spec)
+    tally = _Tally(running, running.noted["selected"])
+
+    def predict(batch: Sequence[int]) -> None:
+        outcome = _patiently(running, lambda: predict_batch(sessions, store, loaded, batch, actor=running.actor))
+        tally.add(len(batch), outcome.failed)
+
+    def settle(each: Done) -> None:
+        if isinstance(each.outcome, Predicted):
+            tally.add(len(each.image_ids), each.outcome.failed)
+        elif isinstance(each.outcome, (*TROUBLE, BrokenProcessPool)):
+            predict(each.image_ids)
+        else:
+            raise each.outcome
+
+    with Helpers(sessions, store, artifact, actor=running.actor, count=helpers) as others:
+        for page in pages(sessions, door, wanted.selection, done, actor=running.actor):
+            tally.seen += page.seen - len(page.todo)
+            for batch in batches(page.todo, size):
+                running.check()
+                if not others.take(batch):
+                    predict(batch)
+                for each in others.done():
+                    settle(each)
+        while others.busy:
             running.check()
-            batch = todo[start : start + BATCH]
-            failed += _patiently(running, sessions, store, loaded, batch).failed
-            failpoint("predict_many.batch")
-            running.progress(before + start + len(batch), total, failed=failed)
-        seen += len(page)
+            for each in others.done(wait_s=LOOK_S):
+                settle(each)
+    seen, failed = tally.seen, tally.failed
     running.progress(seen, seen, failed=failed)
     # By what is there now, so that a batch that was committed just before a runner died counts as well.
-    done = max(0, seen - failed - running.noted["skipped"])
+    predicted = max(0, seen - failed - running.noted["skipped"])
     seconds = round(time.monotonic() - began, 3)
     return {
         "model": wanted.model,
         "version": wanted.version,
         "selected": seen,
-        "predicted": done,
+        "predicted": predicted,
         "failed": failed,
         "seconds": seconds,
     }
 
 
-def _count(
-    running: Running, sessions: Sessions, door: Door, selection: Selection, version_id: int, since: datetime | None
-) -> dict[str, int]:
-    """Count what is selected, and what of it is done already, before anything is begun."""
-    selected = skipped = 0
-    for page in pages(sessions, door, selection, actor=running.actor):
-        running.check()
-        selected += len(page)
-        skipped += len(page) - len(unpredicted(sessions, version_id, page, since=since))
-    return {"selected": selected, "skipped": skipped}
+@dataclass(slots=True)
+class _Tally:
+    """How many pictures were looked at, done or passed over, and how many of them failed."""
+
+    running: Running
+    total: int
+    seen: int = 0
+    failed: int = 0
+
+    def add(self, pictures: int, failed: int) -> None:
+        failpoint("predict_many.batch")
+        self.seen += pictures
+        self.failed += failed
+        self.running.progress(self.seen, self.total, failed=self.failed)
 
 
-def _patiently(running: Running, sessions: Sessions, store: ObjectStore, loaded: Loaded, batch: list[int]) -> Predicted:
-    """Predict a batch, and again while the store is in trouble: that is no picture's fault."""
+def _helpers(pictures: int) -> int:
+    """Return how many processes help with so many pictures: one for each processor beside ours, and none where they would still be starting."""
+    return min(HELPERS_MAX, processors() - 1) if pictures >= ALONE else 0
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _patiently(running: Running, work: Callable[[], T]) -> T:
+    """Do something, and again while the store is in trouble: that is no picture's fault."""
     for pause_s in (*PAUSES_S, None):
         try:
-            return predict_batch(sessions, store, loaded, batch, actor=running.actor)
-        except (StoreUnavailable, StoreTimeout, StoreBusy) as exc:
+            return work()
+        except TROUBLE as exc:
             if pause_s is None:
                 raise StorageUnavailable(f"the bucket cannot be reached ({exc.reason}): start the job again when it can") from exc
             until = time.monotonic() + pause_s

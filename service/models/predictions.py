@@ -1,6 +1,5 @@
 """Predictions as rows: one for each picture and model version, and only of pictures that are there."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +9,6 @@ from sqlalchemy import ARRAY, REAL, BigInteger, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from schema.prepared import Prepared
-from schema.queries.words import hold_labels
 from schema.session import Sessions, single
 from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from service.accounts.actor import Actor
@@ -50,12 +48,13 @@ class StoredPrediction:
     created_at: datetime
 
 
-# What a repeated prediction replaces.
-_RESULT = ("label_id", "score", "scores", "error", "latency_ms", "created_by")
+RESULT = ("label_id", "score", "scores", "error", "latency_ms", "created_by")
+"""What a repeated prediction replaces."""
 
 
-def _replacing(statement: Insert) -> Insert:
-    new = {name: statement.excluded[name] for name in _RESULT}
+def replacing(statement: Insert) -> Insert:
+    """Let an INSERT replace the row that is there."""
+    new = {name: statement.excluded[name] for name in RESULT}
     return statement.on_conflict_do_update(
         index_elements=["image_id", "model_version_id"], set_={**new, "created_at": func.now()}
     )
@@ -64,7 +63,7 @@ def _replacing(statement: Insert) -> Insert:
 # FOR KEY SHARE: the picture cannot be removed, nor the label merged into another, between this check and the row that refers to it.
 _STORE = Prepared(
     "pixref_store_prediction",
-    _replacing(
+    replacing(
         insert(Prediction).from_select(
             ["image_id", "model_version_id", "label_id", "score", "scores", "latency_ms", "created_by"],
             select(
@@ -86,38 +85,19 @@ _STORE = Prepared(
 
 def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scored: Scored, *, actor: Actor) -> None:
     """Write one prediction in place of an earlier one by the same version. Raises `NotFound` when the picture went meanwhile."""
-    row = {"image_id": image_id, **_row(artifact, scored, actor, {})}
+    row = {
+        "image_id": image_id,
+        "model_version_id": artifact.version_id,
+        "label_id": artifact.label_ids[scored.best],
+        "score": scored.best_score,
+        "scores": scored.scores.tolist(),
+        "latency_ms": scored.latency_ms,
+        "created_by": actor.account_id,
+    }
     with single(sessions) as connection:
         done = _STORE.execute(connection, row).one_or_none()
     if done is None:
         raise no_such_image(image_id)
-
-
-def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[int, Scored | str], *, actor: Actor) -> int:
-    """Write many predictions, or why there is none, by picture; returns how many. Pictures that went meanwhile are passed over."""
-    best = {artifact.label_ids[result.best] for result in results.values() if isinstance(result, Scored)}
-    with sessions() as session, session.begin():
-        now = hold_labels(session, best)
-        present = session.scalars(
-            select(Image.id).where(Image.id.in_(list(results)), Image.state == "READY").with_for_update(read=True, key_share=True)
-        )
-        rows = [{"image_id": image_id, "error": None, **_row(artifact, results[image_id], actor, now)} for image_id in present]
-        if rows:
-            session.execute(_replacing(insert(Prediction)), rows)
-    return len(rows)
-
-
-def _row(artifact: Artifact, result: Scored | str, actor: Actor, now: Mapping[int, int]) -> dict[str, object]:
-    row: dict[str, object] = {"model_version_id": artifact.version_id, "created_by": actor.account_id}
-    if isinstance(result, str):
-        return row | {"label_id": None, "score": None, "scores": None, "error": result, "latency_ms": None}
-    label_id = artifact.label_ids[result.best]
-    return row | {
-        "label_id": now.get(label_id, label_id),
-        "score": result.best_score,
-        "scores": result.scores.tolist(),
-        "latency_ms": result.latency_ms,
-    }
 
 
 def predictions_of(sessions: Sessions, image_id: int) -> list[StoredPrediction]:

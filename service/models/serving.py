@@ -75,8 +75,10 @@ class Loaded:
         return Scored(scores, (time.perf_counter() - started) * 1000)
 
 
-def load(sessions: Sessions, store: ObjectStore, artifact: Artifact) -> Loaded:
+def load(sessions: Sessions, store: ObjectStore, artifact: Artifact, *, threads: int = 2) -> Loaded:
     """Fetch a version's converted file, compare it with its SHA-256, and load it; damage that is met is written down.
+
+    `threads` are those of the model in bulk work.
 
     Raises `ModelUnavailable`, `ModelCorrupt`, `StoreError`.
     """
@@ -90,7 +92,7 @@ def load(sessions: Sessions, store: ObjectStore, artifact: Artifact) -> Loaded:
     if hashlib.sha256(data).hexdigest() != artifact.litert_sha256:
         mark_version(sessions, artifact.version_id, artifact.litert_key, "corrupt")
         raise ModelCorrupt(f"the file of {artifact.model} version {artifact.number} was altered: {_AGAIN}")
-    return Loaded(artifact, LiteRTModel(data, artifact.spec, artifact.labels))
+    return Loaded(artifact, LiteRTModel(data, artifact.spec, artifact.labels, threads=threads))
 
 
 class ModelServer:

@@ -10,11 +10,13 @@ import pytest
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import Invalid, NotFound, QueryError, QueryRefused
+from service.models.bulk import is_predicted
 from service.models.predicting import request_predictions
-from service.models.selection import Selection
+from service.models.selection import FETCHED, Selection, count, pages
 from service.pictures.delete import delete_image
 from service.pictures.search import ImageFilter
 from service.sql.ask import Door, places
+from service.sql.limits import Limits
 from service.tasks import Parts, do_job
 from service.work.ledger import JobInfo, find_job
 from storage.base import ObjectStore, StoreUnavailable
@@ -166,6 +168,28 @@ def test_errors_of_a_condition_know_their_place(sessions: Sessions, ids: list[in
     assert 'column "no_such_column" does not exist' in (job.error or {})["detail"]
 
 
+def test_pictures_that_are_fetched_weigh_more(
+    sessions: Sessions, store: ObjectStore, actor: Actor, parts: Parts, ids: list[int]
+) -> None:
+    big = add_image(sessions, store, actor, make_png(BIG, BIG))
+    sizes = dict(rows(sessions, "SELECT id, byte_size FROM pixref.image"))
+    (page,) = pages(sessions, parts.door, Selection(), is_predicted(1), actor=actor)
+    assert page.seen == 5
+    assert page.todo == [*((image_id, sizes[image_id]) for image_id in ids), (big, sizes[big] + FETCHED)]
+
+
+def test_pages_follow_each_other(
+    sessions: Sessions, parts: Parts, actor: Actor, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.models.selection.PAGE", 2)
+    for selection in (Selection(), Selection(ids=ids), Selection(where="true"), Selection(wanted=ImageFilter(max_width=28))):
+        found = list(pages(sessions, parts.door, selection, is_predicted(1), actor=actor))
+        assert [image_id for page in found for image_id, _ in page.todo] == ids, selection
+        assert [page.seen for page in found if page.seen] == [2, 2]
+        assert count(sessions, parts.door, selection, is_predicted(1), actor=actor) == (4, 0)
+        monkeypatch.setattr("service.models.selection._LIMITS", Limits(time_s=30.0, rows=2, bytes=5_000_000))
+
+
 def test_a_selection_is_one_thing() -> None:
     with pytest.raises(Invalid):
         Selection(ids=[1], where="true")
@@ -183,13 +207,14 @@ def test_a_model_that_is_not_there_is_refused_before_there_is_a_job(sessions: Se
 VICTIM = """
 import sys
 from service.failpoints import arm
-from service.models import predicting
+from service.models import bulk
 from service.sql.ask import Door, places
+from service.sql.limits import Limits
 from service.tasks import Parts, do_job
 from schema.session import Sessions, open_engine
 from storage.minio_store import MinioStore
 url, endpoint, bucket, user, password, job_id = sys.argv[1:]
-predicting.BATCH = 5
+bulk.BATCH = 5
 arm("predict_many.batch=kill:2")
 store = MinioStore(endpoint, bucket=bucket, access_key=user, secret_key=password)
 do_job(Parts(Sessions(open_engine(url)), store, Door("", places(1))), int(job_id))

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from schema.session import Sessions, single
+from schema.tables import Image
 from service.accounts.actor import Actor
 from service.datasets import mnist
 from service.errors import ModelOutputInvalid, NotFound, ObjectCorrupt, ObjectLost
-from service.models.bulk import Predicted, predict_batch, unpredicted
+from service.models.bulk import Predicted, is_predicted, predict_batch
 from service.models.predictions import predictions_of
 from service.models.serving import Loaded, ModelRef, ModelServer
 from service.pictures.bulk import Candidate, upload_many
@@ -58,6 +60,15 @@ def digit_png(*, mode: str, size: int, digits: list[Candidate]) -> tuple[bytes, 
     return out.getvalue(), "1"
 
 
+def unpredicted(sessions: Sessions, loaded: Loaded) -> list[int]:
+    with sessions() as session:
+        return list(
+            session.scalars(
+                select(Image.id).where(Image.state == "READY", ~is_predicted(loaded.artifact.version_id)).order_by(Image.id)
+            )
+        )
+
+
 def test_two_hundred_digits(
     sessions: Sessions, store: ObjectStore, actor: Actor, loaded: Loaded, test_digits: list[Candidate]
 ) -> None:
@@ -65,9 +76,8 @@ def test_two_hundred_digits(
         raise error
 
     upload_many(sessions, store, test_digits, limits=PngLimits(), source="mnist", actor=actor, refuse=refuse)
-    version_id = loaded.artifact.version_id
     ids = [row[0] for row in rows(sessions, "SELECT id FROM pixref.image ORDER BY id")]
-    assert unpredicted(sessions, version_id, ids) == ids
+    assert unpredicted(sessions, loaded) == ids
     walked = [ids[start : start + 64] for start in range(0, 200, 64)]
     done = [predict_batch(sessions, store, loaded, batch, actor=actor) for batch in walked]
     assert sum(each.done for each in done) == 200
@@ -76,7 +86,7 @@ def test_two_hundred_digits(
         sessions, "SELECT count(*) FROM catalog.predictions p JOIN catalog.images i USING (image_id) WHERE p.label = i.label"
     )
     assert right >= 194
-    assert unpredicted(sessions, version_id, ids) == []
+    assert unpredicted(sessions, loaded) == []
     sums = """
         SELECT min(total), max(total) FROM catalog.predictions,
         LATERAL (SELECT sum(value::real) AS total FROM jsonb_each_text(scores)) s"""
@@ -185,7 +195,7 @@ def test_bulk_goes_on_past_what_cannot_be_predicted(sessions: Sessions, store: O
     assert found == {ids[0]: None, ids[1]: "object_corrupt", ids[2]: "object_lost", ids[4]: None}
     # Errors are not in the view, and are tried again by the next run.
     assert rows(sessions, "SELECT image_id FROM catalog.predictions ORDER BY 1") == [(ids[0],), (ids[4],)]
-    assert unpredicted(sessions, loaded.artifact.version_id, ids[:3]) == [ids[1], ids[2]]
+    assert unpredicted(sessions, loaded) == [ids[1], ids[2]]
     assert predict_batch(sessions, store, loaded, [], actor=actor) == Predicted(0, 0)
 
 

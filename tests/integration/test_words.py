@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import BadModel, Conflict, Invalid, NotFound
-from service.models.predictions import Scored, store_prediction, store_predictions
+from service.models.prediction_rows import store_predictions
+from service.models.predictions import Scored, store_prediction
 from service.models.registry import find_version, list_versions
 from service.models.serving import ModelRef, ModelServer
 from service.pictures.bulk_changes import Choice, TagChange, label_many, tag_many
@@ -208,7 +209,7 @@ def test_a_class_of_a_model_that_is_merged(
     scores = np.zeros(len(labels), np.float32)
     scores[position] = 1
     store_prediction(sessions, image_id, stale, Scored(scores, 1.0), actor=actor)
-    assert store_predictions(sessions, stale, {other: Scored(scores, 1.0)}, actor=actor) == 1
+    assert store_predictions(sessions, stale, {other: Scored(scores, 1.0)}, actor=actor) == [other]
     assert {label for (label,) in rows(sessions, "SELECT label FROM catalog.predictions")} == {target.name}
     fresh = ModelServer(sessions, store).predict_image(image_id, ModelRef(), actor=actor)
     assert fresh.label == target.name
