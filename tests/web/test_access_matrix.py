@@ -99,6 +99,8 @@ EXPECTED: dict[str, Role | None] = {
     "pages.job": Role.VIEWER,
     "pages.cancel_job": Role.EDITOR,
     "pages.predict_many": Role.EDITOR,
+    "pages.ask_for_predictions": Role.EDITOR,
+    "pages.predict_shown": Role.EDITOR,
 }
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 # Questions that are too long for an address, or have a file.

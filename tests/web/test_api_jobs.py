@@ -104,6 +104,32 @@ def test_pages_show_jobs_and_begin_them(editor_client: TokenClient, sessions: Se
     assert one(sessions, "SELECT count(*) FROM pixref.job") == 1
 
 
+def test_what_the_gallery_shows_can_be_predicted(
+    editor_client: TokenClient, viewer_client: TokenClient, sessions: Sessions, ids: list[int], mnist_model: int
+) -> None:
+    shown = "/predict?tag=a&attributes=%7B%22x%22%3A%201%7D&min_width=2"
+    gallery = editor_client.get("/?tag=a&attributes=%7B%22x%22%3A%201%7D&min_width=2&sort=id").get_data(as_text=True)
+    assert "No picture matches" in gallery
+    gallery = editor_client.get("/?tag=a&sort=id").get_data(as_text=True)
+    assert 'href="/predict?tag=a"' in gallery
+    assert "/predict" not in viewer_client.get("/?tag=a").get_data(as_text=True)
+    page = editor_client.get(shown).get_data(as_text=True)
+    assert f'<option value="mnist:{mnist_model}" selected>' in page
+    assert "min_width" in page
+    begun = editor_client.post(shown, data={"by": f"mnist:{mnist_model}", "again": "on"})
+    assert begun.status_code == 303
+    parameters = one(sessions, "SELECT parameters FROM pixref.job")
+    wanted = {"tag": ["a"], "attributes": {"x": 1}, "min_width": 2}
+    assert parameters == {"model": "mnist", "version": mnist_model, "again": True, "filter": wanted}
+    everything = editor_client.post("/predict", data={"by": f"mnist:{mnist_model}"})
+    assert everything.status_code == 303
+    assert one(sessions, "SELECT count(*) FROM pixref.job WHERE NOT parameters ? 'filter'") == 1
+    for by in ("", "mnist", "mnist:", ":1", "mnist:-1", "mnist:1e9", f"mnist:{'9' * 40}"):
+        assert editor_client.post("/predict", data={"by": by}).status_code == 422, by
+    assert editor_client.post("/predict", data={"by": "nope:1"}).status_code == 404
+    assert editor_client.get("/predict?min_width=x").status_code == 422
+
+
 def test_what_a_job_says_is_text(viewer_client: TokenClient, sessions: Sessions, actor: Actor) -> None:
     hostile = "<script>alert(1)</script>"
     job_id = create_job(sessions, "predict", {"model": hostile, "where": hostile}, actor=actor)

@@ -78,6 +78,7 @@ def gallery() -> Response | str:
         splits=splits,
         pixelated_side=PIXELATED_SIDE,
         newest_first=query.sort is Sort.NEWEST,
+        predict=url_for("pages.ask_for_predictions", **{name: value for name, value in parts.items() if name != "sort"}),
         start=_address(parts) if query.after or query.before else None,
         prev=_address({**parts, "before": page.prev}) if page.prev else None,
         next=_address({**parts, "after": page.next}) if page.next else None,

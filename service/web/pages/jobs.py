@@ -7,10 +7,12 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.errors import Invalid
 from service.models.predicting import request_predictions
+from service.models.registry import list_versions
 from service.models.selection import Selection
 from service.pictures.search import ImageFilter
 from service.web.access import access
 from service.web.api.requests import TextReader
+from service.web.api.shapes import FilterQuery
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
 from service.work import ledger
@@ -25,6 +27,7 @@ class JobsQuery(BaseModel):
 
 
 _QUERY = TextReader(JobsQuery)
+_GALLERY = TextReader(FilterQuery)
 
 
 @pages.get("/jobs")
@@ -63,5 +66,38 @@ def predict_many(name: str, version: int) -> Response:
     selection = Selection(where=where) if where else Selection(wanted if wanted.active else None)
     ctx = context()
     job_id = request_predictions(ctx.sessions, selection, model=name, version=version, again="again" in form, actor=actor())
+    ctx.jobs.wake(job_id)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+@pages.get("/predict")
+@access(Role.EDITOR)
+def ask_for_predictions() -> str:
+    """Ask by which version the pictures that the gallery shows are to be predicted; the address has its filter."""
+    wanted = _GALLERY.query().filter()
+    return render_template(
+        "predict.html",
+        active=wanted.active,
+        versions=[version for version in list_versions(context().sessions) if version.state == "ready" and not version.damage],
+    )
+
+
+@pages.post("/predict")
+@access(Role.EDITOR)
+def predict_shown() -> Response:
+    """Begin to predict the pictures that the gallery shows, by the version that the form names."""
+    wanted = _GALLERY.query().filter()
+    model, _, number = request.form.get("by", "").rpartition(":")
+    if not model or not number.isascii() or not number.isdecimal() or len(number) > 9:
+        raise Invalid("choose a version of a model", field="by")
+    ctx = context()
+    job_id = request_predictions(
+        ctx.sessions,
+        Selection(wanted if wanted.active else None),
+        model=model,
+        version=int(number),
+        again="again" in request.form,
+        actor=actor(),
+    )
     ctx.jobs.wake(job_id)
     return redirect(url_for("pages.job", job_id=job_id), 303)
