@@ -12,7 +12,9 @@ from service.png.pixels import encode_gray
 from service.settings import PROJECT_DIR
 
 SAMPLES = PROJECT_DIR / "samples"
-_SHIFTS = [(down, right) for down in (0, 1, -1, 2, -2) for right in (0, 1, -1, 2, -2)]
+_STEPS = (0, 1, -1, 2, -2, 3, -3, 4, -4)
+# By the longer way, so that few copies are shifted by little.
+_SHIFTS = sorted(((down, right) for down in _STEPS for right in _STEPS), key=lambda shift: max(map(abs, shift)))
 
 
 @dataclass(frozen=True, slots=True)

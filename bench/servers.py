@@ -28,7 +28,7 @@ def require_gunicorn() -> None:
 def naive(stack: Stack, pngs: list[bytes], labels: list[str]) -> tuple[Child, int]:
     """Make the naive app's database with these pictures as rows 1, 2, ...; describe its server, and return it with its port."""
     require_gunicorn()
-    _fill(stack, pngs, labels)
+    fill(stack, pngs, labels)
     url = stack.postgres.url("postgres", stack.password, NAIVE_DATABASE)
     port = free_port()
     argv = [
@@ -74,7 +74,8 @@ def _child(folder: Path, name: str, argv: list[str], port: int) -> Child:
     )
 
 
-def _fill(stack: Stack, pngs: list[bytes], labels: list[str]) -> None:
+def fill(stack: Stack, pngs: list[bytes], labels: list[str]) -> None:
+    """Make the naive app's database with these pictures as rows 1, 2, ..."""
     stack.as_superuser(f"CREATE DATABASE {NAIVE_DATABASE}")
     connection = psycopg2.connect(stack.postgres.url("postgres", stack.password, NAIVE_DATABASE))
     try:
