@@ -2,11 +2,14 @@
 
 import json
 import random
+import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +35,9 @@ COUNT = 1_000_000
 DEEP = 0.9
 CLIENTS = 8
 LINKS = 1_000
+ANYWHERE = 50_000
+CHANGES = 20
+CHANGING = f"Pixref, page 1, {CHANGES} changes a second"
 PAGE_MS, PER_SECOND, P50, P99 = "ms in the database", "requests/s", "p50 ms", "p99 ms"
 
 # What matches much and little, near and far, and nothing: the last of these is where lists usually break.
@@ -121,6 +127,9 @@ def run(quick: bool) -> Result:
         Check("page 1 / page at 90 % of the rows, requests/s", ratios(first, deep), at_most=1.2),
         Check("list requests, page 1", first, "requests/s", at_least=1_200),
         Check("list requests at 90 % of the rows", deep, "requests/s", at_least=1_200),
+        Check("list requests, no page twice", rate["Pixref, no page twice"], "requests/s"),
+        Check(f"list requests, page 1, {CHANGES} changes of it a second", rate[CHANGING], "requests/s"),
+        Check("no page twice / naive at 90 % of the rows", ratios(rate["Pixref, no page twice"], naive_deep)),
         Check("at 90 % of the rows: Pixref / naive", ratios(deep, naive_deep), at_least=None if quick else 300),
         Check("page 1: Pixref / naive", ratios(first, rate["naive, page 1"])),
         Check("facets of everything, kept", facets["kept"], "ms", at_most=150),
@@ -179,12 +188,17 @@ def _loads(
     depths = [int(count * DEEP) + chance.randrange(count // 100) for _ in range(200)]
     cursors = [encode_cursor(Sort.NEWEST, Cursor(count - depth)) for depth in depths]
     bodies = [json.dumps({"ids": chance.sample(range(1, count + 1), LINKS)}).encode() for _ in range(50)]
+    anywhere = [
+        encode_cursor(Sort.NEWEST, Cursor(number)) for number in chance.sample(range(51, count + 1), min(ANYWHERE, count // 2))
+    ]
     token = running.token
     asked: dict[str, tuple[str, list[Request]]] = {
         "naive, page 1": ("naive", [get("/images?limit=50")]),
         "naive, at 90 %": ("naive", [get(f"/images?limit=50&offset={depth}") for depth in depths]),
         "Pixref, page 1": ("pixref", [get("/api/v1/images?limit=50", token)]),
         "Pixref, at 90 %": ("pixref", [get(f"/api/v1/images?limit=50&after={cursor}", token) for cursor in cursors]),
+        "Pixref, no page twice": ("pixref", [get(f"/api/v1/images?limit=50&after={cursor}", token) for cursor in anywhere]),
+        CHANGING: ("pixref", [get("/api/v1/images?limit=50", token)]),
         "Pixref, one label": ("pixref", [get(f"/api/v1/images?limit=50&label={digit}", token) for digit in range(10)]),
         "Pixref, links": ("pixref", [Request("/api/v1/images/urls", body, "application/json", token) for body in bodies]),
     }
@@ -200,10 +214,36 @@ def _loads(
             wait_for_rest(child.pid)
             # The naive list answers a deep page in seconds; too short a time would see none of its answers.
             patience = 4 if name.startswith("naive") else 1
-            load = run_wrk(port, files[name], clients=CLIENTS, duration_s=duration_s * patience)
+            with _labelling(running, count) if name == CHANGING else nullcontext():
+                load = run_wrk(port, files[name], clients=CLIENTS, duration_s=duration_s * patience)
             if number >= 0:
                 loads[name].append(load)
     return loads
+
+
+@contextmanager
+def _labelling(running: Stack, count: int) -> Iterator[None]:
+    """Change pictures of the first page meanwhile, `CHANGES` times a second."""
+    done = threading.Event()
+
+    def change() -> None:
+        connection = psycopg2.connect(running.postgres.url(APP, running.password, DATABASE))
+        connection.autocommit = True
+        with closing(connection), connection.cursor() as cursor:
+            for number in cycle(range(count - 49, count + 1)):
+                if done.wait(1 / CHANGES):
+                    return
+                cursor.execute(
+                    "UPDATE pixref.image SET attributes = jsonb_build_object('looked_at', now()) WHERE id = %s", (number,)
+                )
+
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        try:
+            yield
+        finally:
+            done.set()
+            changing.result()
 
 
 def _facets(running: Stack, port: int, rounds: int) -> dict[str, list[float]]:

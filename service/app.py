@@ -11,6 +11,7 @@ from schema.session import Sessions
 from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.pictures.facets import FacetCounter
+from service.pictures.json_pages import JsonPages
 from service.settings import Settings
 from service.sql.ask import Door
 from service.web import health, pages, problems, security
@@ -61,6 +62,7 @@ def create_app(
         breaker=breaker,
         models=models or ModelServer(sessions, store),
         facets=FacetCounter(sessions),
+        pages=JsonPages(sessions),
         limits=limits_of(settings),
         jobs=JobQueue(settings.database_url.get_secret_value()),
         door=door or open_door(settings),

@@ -111,17 +111,24 @@ def ends(place: Place, rows: Sequence[Any]) -> tuple[list[Any], str | None, str 
     """Turn the rows as they were read into the page: at most `limit` of them in the list's order, with the cursors of what follows and of
     what comes before; None where nothing does."""
     kept = list(rows[: place.limit])
-    more = len(rows) > place.limit
     if place.backward:
         kept.reverse()
-    if not kept:
+    first, last = (Cursor(row.id, row.key) for row in (kept[0], kept[-1])) if kept else (None, None)
+    return kept, *cursors_around(place, first, last, more=len(rows) > place.limit)
+
+
+def cursors_around(place: Place, first: Cursor | None, last: Cursor | None, *, more: bool) -> tuple[str | None, str | None]:
+    """Return the cursors of what follows a page and of what comes before it, None where nothing does.
+
+    `first` and `last` are the page's own in the list's order, None where it is empty; `more` says that its reading met more than it takes.
+    """
+    if first is None or last is None:
         # Beyond the end: what the cursor names itself is the first that comes before.
         back = None if place.cursor is None else encode_cursor(place.sort, _one_further(place))
-        return [], back if place.backward else None, None if place.backward else back
-    first, last = (encode_cursor(place.sort, Cursor(row.id, row.key)) for row in (kept[0], kept[-1]))
+        return (back, None) if place.backward else (None, back)
     follows = more if not place.backward else True
     precedes = place.cursor is not None if not place.backward else more
-    return kept, last if follows else None, first if precedes else None
+    return encode_cursor(place.sort, last) if follows else None, encode_cursor(place.sort, first) if precedes else None
 
 
 def _one_further(place: Place) -> Cursor:

@@ -15,7 +15,7 @@ from service.pictures.cursors import BIGINT_MAX, Sort, decode_cursor
 from service.pictures.filter import ImageFilter, apply_filter, look_up
 from service.pictures.paging import PAGE_DEFAULT, PAGE_MAX, Place, ends, page_queries
 from service.pictures.prepared_pages import prepared_page
-from service.pictures.rows import ADDRESS, ImageInfo, Shown, ThumbnailInfo, info_of, page_of, ready, thumbnail_of
+from service.pictures.rows import ImageInfo, Shown, ThumbnailInfo, info_of, page_of, ready, thumbnail_of
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ class Page(Generic[T]):
     prev: str | None
 
 
-def _place(sort: Sort, limit: int, after: str | None, before: str | None) -> Place:
+def place_of(sort: Sort, limit: int, after: str | None, before: str | None) -> Place:
+    """Return which page is meant by what a caller gave. Raises `Invalid`."""
     if after and before:
         raise Invalid("before and after are both given: a page comes after one cursor or before one", field="before")
     if before:
@@ -37,9 +38,10 @@ def _place(sort: Sort, limit: int, after: str | None, before: str | None) -> Pla
     return Place(sort, limit, decode_cursor(after, sort, field="after") if after else None)
 
 
-def _read_page(
+def read_page(
     sessions: Sessions, wanted: ImageFilter, place: Place, shown: Shown, given: Mapping[str, Any] = MappingProxyType({})
 ) -> Page[Row[Any]]:
+    """Return a page as rows of `shown`; `given` are values that these take."""
     with single(sessions) as connection:
         common = prepared_page(wanted, place, shown)
         if common is not None:
@@ -64,23 +66,8 @@ def list_images(
     sort: Sort = Sort.NEWEST,
 ) -> Page[ImageInfo]:
     """Return a page of pictures: the first, or that after or before a cursor. Raises `Invalid`."""
-    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.FACTS)
+    page = read_page(sessions, wanted, place_of(sort, limit, after, before), Shown.FACTS)
     return Page([info_of(row) for row in page.items], page.next, page.prev)
-
-
-def list_as_json(
-    sessions: Sessions,
-    wanted: ImageFilter,
-    *,
-    address: str,
-    limit: int = PAGE_DEFAULT,
-    after: str | None = None,
-    before: str | None = None,
-    sort: Sort = Sort.NEWEST,
-) -> Page[str]:
-    """Return the same page, each picture as JSON text with its links, which begin with `address`. Raises `Invalid`."""
-    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.JSON, {ADDRESS: address})
-    return Page([str(row.item) for row in page.items], page.next, page.prev)
 
 
 def list_with_thumbnails(
@@ -93,7 +80,7 @@ def list_with_thumbnails(
     sort: Sort = Sort.NEWEST,
 ) -> Page[tuple[ImageInfo, ThumbnailInfo]]:
     """Return a page of pictures with their thumbnails, without the bucket. Raises `Invalid`."""
-    page = _read_page(sessions, wanted, _place(sort, limit, after, before), Shown.THUMBNAILS)
+    page = read_page(sessions, wanted, place_of(sort, limit, after, before), Shown.THUMBNAILS)
     return Page([(info_of(row), thumbnail_of(row)) for row in page.items], page.next, page.prev)
 
 

@@ -10,6 +10,7 @@ from service.accounts.actor import Actor
 from service.jobqueue import JobQueue
 from service.models.serving import ModelServer
 from service.pictures.facets import FacetCounter
+from service.pictures.json_pages import JsonPages
 from service.png import PngLimits
 from service.settings import Settings
 from service.sql.ask import Door
@@ -29,6 +30,7 @@ class Context:
     breaker: Breaker
     models: ModelServer
     facets: FacetCounter
+    pages: JsonPages
     limits: PngLimits
     jobs: JobQueue
     door: Door

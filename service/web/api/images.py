@@ -124,8 +124,7 @@ def kept(image_id: int, *, created: bool) -> Answer:
 def list_images(query: ImageQuery) -> Answer:
     """A page of the pictures that match all conditions, the newest first unless `sort` says otherwise. Page after page holds each picture once,
     whatever comes and goes meanwhile, in both directions."""
-    page = search.list_as_json(
-        context().sessions,
+    page = context().pages.page(
         query.filter(),
         address=f"{request.script_root}{IMAGES}",
         limit=query.limit,

@@ -10,7 +10,8 @@ from service.names import TAGS_MAX
 from service.pictures.cursors import CURSOR_MAX
 from service.pictures.facets import Facets
 from service.pictures.filter import EVERYTHING, NAME_PART
-from service.pictures.search import PAGE_DEFAULT, PAGE_MAX, ImageFilter, ImageInfo, Page, Sort
+from service.pictures.json_pages import JsonPage
+from service.pictures.search import PAGE_DEFAULT, PAGE_MAX, ImageFilter, ImageInfo, Sort
 from service.web.api.fields import (
     Alias,
     Attributes,
@@ -97,10 +98,10 @@ def links_of(image_id: int, *, root: str) -> dict[str, str]:
     return {"self": address, "file": f"{address}/file", "thumbnail": f"{address}/thumbnail"}
 
 
-def page_of(page: Page[str]) -> str:
+def page_of(page: JsonPage) -> str:
     """Return a page of pictures that are JSON already, in the shape of `ImagePage`."""
     following, previous = (f'"{cursor}"' if cursor else "null" for cursor in (page.next, page.prev))
-    return f'{{"items":[{",".join(page.items)}],"next":{following},"prev":{previous}}}'
+    return f'{{"items":[{page.items}],"next":{following},"prev":{previous}}}'
 
 
 class Count(Shape):
