@@ -84,14 +84,16 @@ def _json(shape: tuple[str, ...], limit: int, descending: bool, from_cursor: boo
     each = select(rows.c.id, rows.c.item, read.label("place")).subquery("each")
     kept = each.c.place <= literal_column(str(limit), Integer)
     commas: ColumnElement[Any] = aggregate_order_by(literal_column("','"), each.c.place.desc() if backward else each.c.place)
-    page = select(
+    found = select(
         func.string_agg(each.c.item, commas).filter(kept).label("items"),
         func.min(each.c.id).filter(kept).label("lowest"),
         func.max(each.c.id).filter(kept).label("highest"),
         func.count().label("found"),
-    ).subquery("page")
-    # A standby names its running transactions incompletely.
-    snapshot = case((func.pg_is_in_recovery(), null()), else_=cast(func.pg_current_snapshot(), Text))
+    )
+    # It has one row; but into what has a limit PostgreSQL pushes no condition, which it would then look at behind all the work.
+    page = found.limit(literal_column("1", Integer)).subquery("page")
+    # A standby names its running transactions incompletely. (pg_is_in_recovery() tells the same, but is asked anew for each row.)
+    snapshot = case((func.current_setting("in_hot_standby") == "on", null()), else_=cast(func.pg_current_snapshot(), Text))
     changed = snapshot.is_distinct_from(bindparam(KEPT, type_=Text))
     name = _name(shape, limit, descending, from_cursor, "json", *["back"] * backward)
     return Prepared(name, select(snapshot.label("snapshot"), page).where(changed))

@@ -11,6 +11,9 @@ from sqlalchemy import event, text
 from schema.session import Sessions, single
 from service.pictures import json_pages
 from service.pictures.json_pages import JsonPage, JsonPages
+from service.pictures.paging import Place
+from service.pictures.prepared_pages import KEPT, prepared_json
+from service.pictures.rows import ADDRESS as ADDRESS_VALUE
 from service.pictures.search import ImageFilter, ImageInfo, Page, Sort, list_images
 from tests.factories import execute, together
 from tests.integration.shelf import TAGS, Shelf
@@ -87,6 +90,19 @@ def test_a_page_is_kept_while_nothing_changes(sessions: Sessions, shelf: Shelf, 
     assert first(pages) is page
     assert first(pages, label="cat") is first(pages, label="cat")
     assert pages.page(ImageFilter(), address="/other") is not page
+
+
+def test_nothing_is_read_for_a_page_that_is_here(sessions: Sessions, shelf: Shelf) -> None:
+    statement, values = prepared_json(ImageFilter(), Place())  # type: ignore[misc]
+    call, order, constants = statement._call
+    with single(sessions) as connection:
+        row = statement.execute(connection, {**values, ADDRESS_VALUE: ADDRESS, KEPT: ""}).one()
+        given = {**constants, **values, ADDRESS_VALUE: ADDRESS, KEPT: row.snapshot}
+        explain = f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {call}"
+        plan = connection.exec_driver_sql(explain, tuple(given[name] for name in order)).scalars().all()
+    nodes = [line for line in plan if "->" in line]
+    assert len(nodes) > 5
+    assert all("(never executed)" in line for line in nodes)
 
 
 CHANGES = [
