@@ -14,10 +14,11 @@ from sqlalchemy import select
 
 from schema.session import Sessions, single
 from schema.tables import Image
-from service.models.bulk import BATCH, FETCHERS, batches
+from service.models.bulk import BATCH, batches
 from service.models.predicting import processors
 from service.models.selection import FETCHED
 from service.pictures.fetch import read_bytes, references
+from service.pictures.reading import FETCHERS
 from service.settings import Settings
 from service.wiring import open_rows, open_store
 from storage.base import ObjectStore

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
+import psycopg2.extensions
 from minio import Minio
 from sqlalchemy import event
 
@@ -156,16 +157,21 @@ def _samples(loads: Sequence[Load]) -> dict[str, list[float]]:
 
 def _first_pages(running: Stack, rounds: int) -> dict[str, list[float]]:
     """Return what the statements of each first page take, planning and way there and back included, in milliseconds by round."""
-    engine = open_engine(running.postgres.url(APP, running.password, DATABASE))
     spent: list[float] = []
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def begin(connection: Any, *_: Any) -> None:
-        connection.info["began"] = time.perf_counter()
+    class Timed(psycopg2.extensions.cursor):
+        """Takes down how long each statement takes."""
 
-    @event.listens_for(engine, "after_cursor_execute")
-    def end(connection: Any, *_: Any) -> None:
-        spent.append(time.perf_counter() - connection.info["began"])
+        def execute(self, query: Any, vars: Any = None) -> None:
+            began = time.perf_counter()
+            super().execute(query, vars)
+            spent.append(time.perf_counter() - began)
+
+    engine = open_engine(running.postgres.url(APP, running.password, DATABASE))
+
+    @event.listens_for(engine, "connect")
+    def take_time(connection: Any, _record: Any) -> None:
+        connection.cursor_factory = Timed
 
     sessions = Sessions(engine)
     asked = {name: (ImageFilter(**parts), Sort.NEWEST) for name, parts in FILTERS.items()}

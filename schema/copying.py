@@ -4,14 +4,10 @@ https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Errors a
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import psycopg2
-import psycopg2.extensions
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from schema.driver import driver_cursor
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
@@ -23,7 +19,7 @@ def copy_in(connection: Connection, target: str, rows: bytes) -> None:
     Raises what an INSERT raises.
     """
     statement = f"COPY {target} FROM STDIN (FORMAT binary)"
-    with _cursor(connection, statement) as cursor:
+    with driver_cursor(connection, statement) as cursor:
         cursor.copy_expert(statement, io.BytesIO(b"".join((HEADER, rows, END))))
 
 
@@ -31,22 +27,6 @@ def copy_out(connection: Connection, query: str) -> bytes:
     """Return the rows of a query, without header and end. `query` is text that nobody else has a part in: COPY takes no parameters."""
     statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
     found = io.BytesIO()
-    with _cursor(connection, statement) as cursor:
+    with driver_cursor(connection, statement) as cursor:
         cursor.copy_expert(statement, found)
     return found.getvalue()[len(HEADER) : -len(END)]
-
-
-@contextmanager
-def _cursor(connection: Connection, statement: str) -> Iterator[Any]:
-    driver: psycopg2.extensions.connection = connection.connection.dbapi_connection  # type: ignore[assignment]
-    try:
-        with driver.cursor() as cursor:
-            yield cursor
-    except psycopg2.Error as exc:
-        gone = bool(driver.closed)
-        error = DBAPIError.instance(
-            statement, None, exc, psycopg2.Error, hide_parameters=True, connection_invalidated=gone, dialect=connection.dialect
-        )
-        if gone:
-            connection.invalidate(exc)
-        raise error from exc

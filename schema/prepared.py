@@ -2,16 +2,21 @@
 
 psycopg2 sends each statement as text, and PostgreSQL plans each anew; for a short statement that takes longer than running it. `PREPARE` and
 `EXECUTE` are what SQL itself offers against that (https://www.postgresql.org/docs/current/sql-prepare.html). A pooler between us and the server
-must keep a connection for a session, not for a transaction: the statement timeouts that are set at connecting need the same.
+must keep a connection for a session, not for a transaction: the statement timeouts that are set at connecting need the same. They go to
+psycopg2 directly: SQLAlchemy's part in a short statement takes as long as PostgreSQL's.
 """
 
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection, Executable
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+
+from schema.driver import driver_cursor
 
 _KNOWN = "pixref.prepared"
 
@@ -39,12 +44,26 @@ class Prepared:
         order = self._compiled.positiontup or []
         return f"EXECUTE {self.name} ({', '.join(['%s'] * len(order))})", order, dict(self._compiled.params)
 
-    def execute(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
-        """Run the statement on a psycopg2 connection; rows have the statement's column names. Raises what any statement does."""
+    @cached_property
+    def _row(self) -> Callable[[Iterable[Any]], Any]:
+        names = [each.name for each in self._compiled._result_columns]
+        row: Any = namedtuple("Row", names)  # type: ignore[misc]
+        make: Callable[[Iterable[Any]], Any] = row._make
+        return make
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Run the statement on a psycopg2 connection; rows are named tuples of its columns. Raises what any statement does."""
         known: set[str] = connection.info.setdefault(_KNOWN, set())
-        if self.name not in known:
-            connection.exec_driver_sql(f"PREPARE {self.name} AS {self._compiled}")
-            known.add(self.name)  # stays prepared even if the transaction around it is rolled back
         call, order, constants = self._call
-        given = constants | values
-        return connection.exec_driver_sql(call, tuple(given[name] for name in order))
+        with driver_cursor(connection, call) as cursor:
+            if self.name not in known:
+                cursor.execute(f"PREPARE {self.name} AS {self._compiled}")
+                known.add(self.name)  # stays prepared even if the transaction around it is rolled back
+            given = {**constants, **values}
+            cursor.execute(call, [given[name] for name in order])
+            return list(map(self._row, cursor.fetchall()))
+
+    def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """Return the row of a statement that gives one at most, None where there is none."""
+        rows = self.execute(connection, values)
+        return rows[0] if rows else None

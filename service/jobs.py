@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema.session import open_engine
+from service.pictures.likeness import look_at_new
 from service.tasks import Parts, do_job
 from service.upkeep.fixity import verify_due
 from service.upkeep.fsck import fsck
@@ -32,6 +33,7 @@ QUEUE_WORK = "work"
 SWEEP = "pixref:sweep"
 VERIFY = "pixref:verify"
 FSCK = "pixref:fsck"
+LIKENESS = "pixref:look-at-new"
 END_OVERDUE = "pixref:end-overdue-sessions"
 DO_JOB = "pixref:job"
 REVIVE = "pixref:revive-jobs"
@@ -58,6 +60,11 @@ def run_fsck(context: procrastinate.JobContext, timestamp: int | None = None) ->
     """Compare rows and bucket, and mark and quarantine within the guards: every night."""
     parts = context.additional_context
     return fsck(parts["sessions"], parts["store"], repair=True).to_json()
+
+
+def run_look_at_new(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:
+    """Find out which of the new pictures look like others: every minute."""
+    return asdict(look_at_new(context.additional_context["sessions"]))
 
 
 def run_end_overdue(context: procrastinate.JobContext, timestamp: int | None = None) -> Mapping[str, Any]:
@@ -127,6 +134,7 @@ def _app(connector: procrastinate.BaseConnector) -> procrastinate.App:
     for name, cron, function in (
         (REVIVE, "* * * * *", run_revive),
         (END_OVERDUE, "* * * * *", run_end_overdue),
+        (LIKENESS, "* * * * *", run_look_at_new),
         (VERIFY, "17 * * * *", run_verify),
         (FSCK, "43 3 * * *", run_fsck),
     ):

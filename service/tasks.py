@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schema.session import Sessions
+from service.learning import evaluating, training
 from service.models import predicting
 from service.sql.ask import Door
 from service.work.running import Body, Running, Watch, run_job
@@ -25,7 +26,15 @@ def _predict(running: Running, parts: Parts) -> Mapping[str, Any]:
     return predicting.predict_selected(running, parts.sessions, parts.store, parts.door)
 
 
-TASKS: Mapping[str, Body[Parts]] = {predicting.TASK: _predict}
+def _evaluate(running: Running, parts: Parts) -> Mapping[str, Any]:
+    return evaluating.evaluate_selected(running, parts.sessions, parts.store, parts.door)
+
+
+def _train(running: Running, parts: Parts) -> Mapping[str, Any]:
+    return training.train_on_selected(running, parts.sessions, parts.store, parts.door)
+
+
+TASKS: Mapping[str, Body[Parts]] = {predicting.TASK: _predict, training.TASK: _train, evaluating.TASK: _evaluate}
 
 
 def do_job(parts: Parts, job_id: int, *, draining: threading.Event | None = None, watch: Watch | None = None) -> bool:

@@ -2,9 +2,12 @@
 
     account ─< api_token
     label ─< image >─ account          image ─1 thumbnail, image ─1 image_facts
+    image ─1 image_likeness, image ─< near_duplicate >─ image
     image ─< image_tag >─ tag          image ─< label_event
     model ─< model_version ─< model_class >─ label
     model_version ─< model_alias
+    model_version ─< evaluation >─ snapshot, evaluation ─< evaluation_cell, evaluation ─< evaluation_bin
+    snapshot ─< snapshot_image >─ image, snapshot ─< model_version   (what it was trained on)
     image ─< prediction >─ model_version
     account ─< idempotency_key >─ image
     account ─< direct_upload           (objects that clients may still put)
@@ -18,10 +21,13 @@ history and its name need; pictures, predictions and classes of models have the 
 """
 
 from schema.tables.accounts import Account, ApiToken, AuditEvent
+from schema.tables.evaluations import Evaluation, EvaluationBin, EvaluationCell
 from schema.tables.images import Image, ImageFacts, ImageTag, LabelEvent, Thumbnail
 from schema.tables.jobs import Job
+from schema.tables.likeness import ImageLikeness, NearDuplicate
 from schema.tables.models import Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from schema.tables.objects import DirectUpload, IdempotencyKey, ObjectDeletion
+from schema.tables.snapshots import Snapshot, SnapshotImage
 from schema.tables.words import Label, Tag
 
 __all__ = [
@@ -29,9 +35,13 @@ __all__ = [
     "ApiToken",
     "AuditEvent",
     "DirectUpload",
+    "Evaluation",
+    "EvaluationBin",
+    "EvaluationCell",
     "IdempotencyKey",
     "Image",
     "ImageFacts",
+    "ImageLikeness",
     "ImageTag",
     "Job",
     "Label",
@@ -40,8 +50,11 @@ __all__ = [
     "ModelAlias",
     "ModelClass",
     "ModelVersion",
+    "NearDuplicate",
     "ObjectDeletion",
     "Prediction",
+    "Snapshot",
+    "SnapshotImage",
     "Tag",
     "Thumbnail",
 ]

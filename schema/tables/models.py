@@ -41,6 +41,7 @@ class ModelVersion(Base):
         UniqueConstraint("model_id", "id"),
         UniqueConstraint("artifact_key"),
         UniqueConstraint("litert_key"),
+        Index("ix_model_version_snapshot_id", "snapshot_id"),
         CheckConstraint("number > 0", name="number"),
         CheckConstraint("state IN ('PENDING', 'READY', 'RETIRED')", name="state"),
         CheckConstraint(f"artifact_sha256 {SHA256} AND litert_sha256 {SHA256}", name="sha256_hex"),
@@ -68,6 +69,10 @@ class ModelVersion(Base):
     damaged_at: Mapped[datetime | None]
     verified_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), comment="when its files were last read back and compared with their SHA-256, by fsck"
+    )
+    snapshot_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.snapshot.id", ondelete="RESTRICT"),
+        comment="the pictures that it was trained on, where they are known",
     )
     created_by: Mapped[AccountRef]
     created_at: Mapped[CreatedAt]

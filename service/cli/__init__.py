@@ -10,8 +10,10 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "compare": "Compare two versions of a model on the same pictures.",
     "dev": "Start everything on this machine (`make run`).",
     "doctor": "Name every broken part and how to mend it.",
+    "evaluate": "Measure a version by labelled pictures.",
     "fsck": "Compare rows and bucket, and mend what differs.",
     "init": "Prepare database, bucket and model; safe to repeat.",
     "jobs": "List jobs, follow or cancel one.",
@@ -23,6 +25,7 @@ COMMANDS = {
     "sql": "Ask in SQL, or print how to connect.",
     "sweep": "Finish abandoned uploads and deletions now.",
     "token": "Make, list and revoke API tokens.",
+    "train": "Train a model on stored pictures.",
     "trash": "List deleted pictures, and restore them.",
     "work": "Run the background worker.",
 }

@@ -6,10 +6,13 @@ from dataclasses import asdict
 
 import click
 
+from schema.session import Sessions
 from service.cli.output import write_json, write_table
 from service.cli.progress import open_bar
+from service.jobqueue import JobQueue
 from service.settings import Settings
-from service.wiring import open_rows
+from service.tasks import Parts, do_job
+from service.wiring import open_door, open_rows, open_store
 from service.work.ledger import STATES, JobInfo, cancel_job, find_job, list_jobs
 
 # How often a job that is followed is looked at.
@@ -70,6 +73,20 @@ def follow(job_id: int, as_json: bool) -> None:
             time.sleep(LOOK_S)
             job = find_job(sessions, job_id)
     report(job, as_json=as_json)
+
+
+def do_here(settings: Settings, sessions: Sessions, job_id: int, title: str, *, background: bool, as_json: bool) -> JobInfo:
+    """Do a job before somebody's eyes, and return it when it is done; ends the command where it fails, or is left to the worker."""
+    if background:
+        JobQueue(settings.database_url.get_secret_value()).wake(job_id)
+        click.echo(f"job {job_id} waits for the worker")
+        sys.exit(0)
+    with open_bar(title) as move:
+        do_job(Parts(sessions, open_store(settings), open_door(settings)), job_id, watch=move)
+    job = find_job(sessions, job_id)
+    if job.state != "succeeded" or job.result is None:
+        report(job, as_json=as_json)
+    return job
 
 
 def report(job: JobInfo, *, as_json: bool) -> None:

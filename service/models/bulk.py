@@ -4,10 +4,8 @@
 function runs inline, over a pool, or in a worker.
 """
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +13,7 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import ColumnElement, exists
 
-from schema.session import Sessions, single
+from schema.session import Sessions
 from schema.tables import Image, Prediction
 from service.accounts.actor import Actor
 from service.errors import ModelOutputInvalid, PixrefError
@@ -24,8 +22,7 @@ from service.models.predictions import Scored
 from service.models.preprocessing import Floats, Pixels, to_model_inputs
 from service.models.serving import Loaded
 from service.models.spec import InputSpec, Preprocessing
-from service.pictures.damage import read_or_mark
-from service.pictures.fetch import Reference, inline_pictures, references
+from service.pictures.reading import read_many
 from service.png.batch import decode_alike
 from service.png.pixels import decode_stored
 from storage.base import ObjectStore
@@ -36,8 +33,6 @@ BATCH = 1024
 BATCH_WEIGHT = 16 * 1024 * 1024
 # What the prepared pictures of a batch take in memory.
 INPUT_BYTES = 64 * 1024 * 1024
-# Fetches that are under way at once; the time goes into waiting for the store.
-FETCHERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +78,9 @@ def predict_batch(sessions: Sessions, store: ObjectStore, loaded: Loaded, image_
 
     Raises `StoreError` when the store is in trouble: that is not a picture's fault, and the batch can be repeated.
     """
-    with single(sessions) as connection:
-        inline = [
-            picture
-            for picture in inline_pictures(connection, image_ids)
-            if hashlib.sha256(picture.data).digest() == picture.sha256
-        ]
-        others = set(image_ids).difference(picture.image_id for picture in inline)
-        rest = list(references(connection, sorted(others), with_bytes=True).values()) if others else []
     prepared = _Prepared(loaded.artifact.spec, loaded.artifact.recipe)
-    files = {picture.image_id: picture.data for picture in inline}
-    for image_id, data in _fetch(sessions, store, rest):
+    files: dict[int, bytes] = {}
+    for image_id, data in read_many(sessions, store, image_ids).items():
         if isinstance(data, PixrefError):
             prepared.fail(image_id, data)
         else:
@@ -156,25 +143,6 @@ class _Prepared:
     def fail(self, image_id: int, exc: PixrefError) -> None:
         """Write down why a picture cannot be predicted."""
         self.errors[image_id] = f"{exc.code}: {exc.detail}"
-
-
-def _fetch(sessions: Sessions, store: ObjectStore, pictures: Sequence[Reference]) -> Iterator[tuple[int, bytes | PixrefError]]:
-    """Give each picture's bytes, or why there are none, when all are here. Raises `StoreError`.
-
-    To decode some of them while others are on their way takes twice the processor's time: threads that wait for each other at every step.
-    """
-
-    def read(picture: Reference) -> bytes | PixrefError:
-        try:
-            return read_or_mark(sessions, store, picture)
-        except PixrefError as exc:
-            return exc
-
-    if not pictures:
-        return
-    with ThreadPoolExecutor(min(FETCHERS, len(pictures)), thread_name_prefix="fetch") as pool:
-        found = list(pool.map(read, pictures))
-    yield from ((picture.image_id, data) for picture, data in zip(pictures, found, strict=True))
 
 
 def _run(loaded: Loaded, inputs: Floats) -> Iterable[Floats | str]:

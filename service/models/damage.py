@@ -4,6 +4,7 @@ As with pictures (`service.pictures.damage`), the mark is a fact about the bucke
 its predictions, and a store that does not answer marks nothing.
 """
 
+import hashlib
 import io
 import logging
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from schema.base import LEASE
 from schema.queries.deletions import announce_objects, keep_objects, queue_objects
 from schema.session import Sessions
 from schema.tables import ModelVersion
-from service.errors import UploadInterrupted
+from service.errors import ModelCorrupt, ModelUnavailable, UploadInterrupted
 from service.failpoints import failpoint
-from storage.base import ObjectStore
+from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
 from storage.keys import new_model_key
 
 KERAS_MEDIA_TYPE = "application/vnd.keras"
 LITERT_MEDIA_TYPE = "application/vnd.tflite"
 
 Damage = Literal["lost", "corrupt"]
+
+_AGAIN = "register the same .keras file again, which heals it"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,33 @@ def model_files(artifact: bytes, artifact_sha256: str, litert: bytes, litert_sha
         ModelFile(new_model_key(artifact_sha256, ".keras"), artifact, artifact_sha256, KERAS_MEDIA_TYPE),
         ModelFile(new_model_key(litert_sha256, ".tflite"), litert, litert_sha256, LITERT_MEDIA_TYPE),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A version's file in the bucket: where it is and what it must be."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+def read_file(sessions: Sessions, store: ObjectStore, version_id: int, file: KeptFile) -> bytes:
+    """Fetch a version's file and compare it with its SHA-256; damage that is met is written down.
+
+    Raises `ModelUnavailable`, `ModelCorrupt`, `StoreError`.
+    """
+    try:
+        data = store.get_object(file.key, max_size=file.size)
+    except ObjectNotFound:
+        mark_version(sessions, version_id, file.key, "lost")
+        raise ModelUnavailable(f"a file of this version of the model is missing: {_AGAIN}") from None
+    except ObjectTooLarge:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        mark_version(sessions, version_id, file.key, "corrupt")
+        raise ModelCorrupt(f"a file of this version of the model was altered: {_AGAIN}")
+    return data
 
 
 def mark_version(sessions: Sessions, version_id: int, key: str, damage: Damage) -> bool:

@@ -13,7 +13,7 @@ from service.errors import StorageUnavailable
 from service.failpoints import failpoint
 from service.models.bulk import Predicted, batch_size, batches, is_predicted, predict_batch
 from service.models.helpers import Done, Helpers
-from service.models.registry import find_version
+from service.models.registry import Artifact, find_version
 from service.models.selection import Selection, count, pages
 from service.models.serving import BUILT_IN, load
 from service.sql.ask import Door
@@ -74,13 +74,20 @@ def predict_selected(running: Running, sessions: Sessions, store: ObjectStore, d
 
     Safe to stop and to begin again at any moment: what is done is skipped. Raises `NotFound`, `ModelUnavailable`, `StorageUnavailable`.
     """
-    began = time.monotonic()
     wanted = Wanted.from_json(running.parameters)
     artifact = find_version(sessions, wanted.model, version=wanted.version)
-    since = find_job(sessions, running.job_id).started_at if wanted.again else None
+    return predict_by(running, sessions, store, door, artifact, wanted.selection, again=wanted.again)
+
+
+def predict_by(
+    running: Running, sessions: Sessions, store: ObjectStore, door: Door, artifact: Artifact, selection: Selection, *, again: bool
+) -> dict[str, Any]:
+    """Do the same as a part of a job."""
+    began = time.monotonic()
+    since = find_job(sessions, running.job_id).started_at if again else None
     done = is_predicted(artifact.version_id, since=since)
     if "skipped" not in running.noted:
-        selected, skipped = count(sessions, door, wanted.selection, done, actor=running.actor)
+        selected, skipped = count(sessions, door, selection, done, actor=running.actor)
         running.note(selected=selected, skipped=skipped)
     helpers = _helpers(running.noted["selected"] - running.noted["skipped"])
     loaded = _patiently(running, lambda: load(sessions, store, artifact, threads=1 if helpers else 2))
@@ -100,7 +107,7 @@ def predict_selected(running: Running, sessions: Sessions, store: ObjectStore, d
             raise each.outcome
 
     with Helpers(sessions, store, artifact, actor=running.actor, count=helpers) as others:
-        for page in pages(sessions, door, wanted.selection, done, actor=running.actor):
+        for page in pages(sessions, door, selection, done, actor=running.actor):
             tally.seen += page.seen - len(page.todo)
             for batch in batches(page.todo, size):
                 running.check()
@@ -118,8 +125,8 @@ def predict_selected(running: Running, sessions: Sessions, store: ObjectStore, d
     predicted = max(0, seen - failed - running.noted["skipped"])
     seconds = round(time.monotonic() - began, 3)
     return {
-        "model": wanted.model,
-        "version": wanted.version,
+        "model": artifact.model,
+        "version": artifact.number,
         "selected": seen,
         "predicted": predicted,
         "failed": failed,

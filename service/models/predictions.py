@@ -95,7 +95,7 @@ def store_prediction(sessions: Sessions, image_id: int, artifact: Artifact, scor
         "created_by": actor.account_id,
     }
     with single(sessions) as connection:
-        done = _STORE.execute(connection, row).one_or_none()
+        done = _STORE.one_or_none(connection, row)
     if done is None:
         raise no_such_image(image_id)
 

@@ -83,6 +83,7 @@ def _begin(
     files: tuple[ModelFile, ModelFile],
     labels: Sequence[str],
     metrics: Mapping[str, Any],
+    snapshot_id: int | None,
     actor: Actor,
 ) -> ModelVersion | _Known:
     """Return a PENDING version, or the one that another registration of the same has made meanwhile."""
@@ -117,6 +118,7 @@ def _begin(
             "litert_max_difference": vetted.parity,
             "keras": vetted.keras_version,
         },
+        snapshot_id=snapshot_id,
         created_by=actor.account_id,
     )
     session.add(version)
@@ -150,6 +152,12 @@ def _finish(session: Session, version: ModelVersion, actor: Actor) -> bool:
     return True
 
 
+def check_name(name: str) -> None:
+    """Raise `Invalid` unless a model may have this name."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
+
+
 def register_model(
     sessions: Sessions,
     store: ObjectStore,
@@ -161,16 +169,16 @@ def register_model(
     metrics: Mapping[str, Any],
     actor: Actor,
     work_dir: Path,
+    snapshot_id: int | None = None,
     vet: Vet = vet_model,
 ) -> int:
     """Vet a `.keras` file, keep it with its LiteRT form, and return the new version's number; the first version becomes champion.
 
     The same file with the same labels and recipe is registered once, and heals that version where its files are damaged; with others it is
-    the next version.
+    the next version. `snapshot_id` says which pictures it was trained on.
     Raises `BadModel` with the reason; nothing has changed then.
     """
-    if not _MODEL_NAME.fullmatch(name):
-        raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
+    check_name(name)
     names = [clean_name(label, field="labels") for label in labels]
     if len(set(names)) != len(names):
         raise BadModel("labels", "two classes have the same label: give each its own")
@@ -184,7 +192,7 @@ def register_model(
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
     files = model_files(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)
     with sessions() as session, session.begin():
-        version = _begin(session, name, vetted, files, names, metrics, actor)
+        version = _begin(session, name, vetted, files, names, metrics, snapshot_id, actor)
     if isinstance(version, _Known):
         if version.damaged:
             heal_version(sessions, store, version.version_id, files)

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from schema.session import Sessions
 from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.errors import Invalid, NotFound
+from service.models.damage import KeptFile
 from service.models.spec import InputSpec, Preprocessing
 from service.names import clean_name
 
@@ -34,14 +35,13 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What it takes to run a version: where its converted file is, what it must be, and what goes in and comes out."""
+    """What it takes to run a version, or to train on it: where its files are, what they must be, and what goes in and comes out."""
 
     version_id: int
     model: str
     number: int
-    litert_key: str
-    litert_sha256: str
-    litert_size: int
+    keras: KeptFile
+    litert: KeptFile
     spec: InputSpec
     recipe: Preprocessing
     label_ids: tuple[int, ...]
@@ -122,9 +122,8 @@ def find_version(sessions: Sessions, model: str, *, version: int | None = None, 
         version_id=row.id,
         model=found[1],
         number=row.number,
-        litert_key=row.litert_key,
-        litert_sha256=row.litert_sha256,
-        litert_size=row.litert_size,
+        keras=KeptFile(row.artifact_key, row.artifact_sha256, row.artifact_size),
+        litert=KeptFile(row.litert_key, row.litert_sha256, row.litert_size),
         spec=InputSpec.from_json(row.input_spec),
         recipe=Preprocessing.from_json(row.preprocessing),
         label_ids=tuple(item.label_id for item in classes),

@@ -8,7 +8,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Select, any_, case, func, select
 
 from schema.session import Sessions
-from schema.tables import Image
+from schema.tables import Image, Snapshot, SnapshotImage
 from service.accounts.actor import Actor
 from service.errors import Invalid
 from service.pictures.bulk_changes import allow_time, ids_array
@@ -29,15 +29,18 @@ _TIMES = ("created_from", "created_to", "taken_from", "taken_to")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All pictures, those with these ids, those that match a filter, or those for which a condition on `catalog.images` holds, in SQL."""
+    """All pictures, those with these ids, those that match a filter, those for which a condition on `catalog.images` holds, in SQL, or those
+    of a snapshot, by its digest: all, or those that had this split."""
 
     wanted: ImageFilter | None = None
     ids: Sequence[int] | None = None
     where: str | None = None
+    snapshot: str | None = None
+    split: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.wanted, self.ids, self.where)) > 1:
-            raise Invalid("give one of filter, ids and where", field="where")
+        if sum(part is not None for part in (self.wanted, self.ids, self.where, self.snapshot)) > 1:
+            raise Invalid("give one of filter, ids, where and snapshot", field="where")
         if self.ids is not None and len(self.ids) > IDS_MAX:
             raise Invalid(f"ids has {len(self.ids)} ids: at most {IDS_MAX} at once, or a filter", field="ids")
         if self.where is not None:
@@ -51,7 +54,7 @@ class Selection:
             return {"filter": {name: _plain(value) for name, value in self.wanted.active.items()}}
         if self.ids is not None:
             return {"ids": list(self.ids)}
-        return {} if self.where is None else {"where": self.where}
+        return {name: value for name in ("where", "snapshot", "split") if (value := getattr(self, name)) is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -59,7 +62,7 @@ class Selection:
         if (kept := data.get("filter")) is not None:
             times = {name: datetime.fromisoformat(kept[name]) for name in _TIMES if name in kept}
             return cls(wanted=ImageFilter(**{**kept, **times}))
-        return cls(ids=data.get("ids"), where=data.get("where"))
+        return cls(ids=data.get("ids"), where=data.get("where"), snapshot=data.get("snapshot"), split=data.get("split"))
 
 
 def _plain(value: Any) -> Any:
@@ -115,6 +118,19 @@ def count(sessions: Sessions, door: Door, selection: Selection, done: ColumnElem
     return selected, ready
 
 
+def chosen(sessions: Sessions, door: Door, selection: Selection, *, actor: Actor) -> Select[Any]:
+    """Return the query of the ids of all that is meant; a condition in SQL is asked here and now."""
+    query = _among(selection)
+    if selection.where is None:
+        return query
+    ids: list[int] = []
+    while found := _ids_where(sessions, door, selection.where, ids[-1] if ids else 0, actor):
+        ids += found
+        if len(found) < PAGE:
+            break
+    return query.where(Image.id == any_(ids_array(ids)))
+
+
 def _ids_where(sessions: Sessions, door: Door, where: str, after: int, actor: Actor) -> list[int]:
     from service.sql.condition import paging
 
@@ -126,4 +142,13 @@ def _among(selection: Selection) -> Select[Any]:
     query = select(Image.id).where(Image.state == "READY")
     if selection.wanted is not None:
         return apply_filter(query, selection.wanted)
+    if selection.snapshot is not None:
+        frozen = (
+            select(SnapshotImage.image_id)
+            .join(Snapshot, Snapshot.id == SnapshotImage.snapshot_id)
+            .where(Snapshot.digest == selection.snapshot, SnapshotImage.image_id.is_not(None))
+        )
+        if selection.split is not None:
+            frozen = frozen.where(SnapshotImage.split == selection.split)
+        return query.where(Image.id.in_(frozen))
     return query if selection.ids is None else query.where(Image.id == any_(ids_array(selection.ids)))

@@ -1,6 +1,5 @@
 """Run registered models in this process: loaded once, verified, shared by all threads."""
 
-import hashlib
 import logging
 import threading
 import time
@@ -12,9 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.session import DatabaseTrouble, Sessions, trouble_of
 from service.accounts.actor import Actor
-from service.errors import ModelCorrupt, ModelUnavailable
 from service.failpoints import failpoint
-from service.models.damage import mark_version
+from service.models.damage import read_file
 from service.models.predictions import Scored, store_prediction
 from service.models.preprocessing import to_model_input
 from service.models.registry import Artifact, find_version
@@ -23,12 +21,11 @@ from service.pictures.damage import read_or_mark
 from service.pictures.fetch import reference
 from service.png import PngLimits
 from service.png.pixels import decode, decode_stored
-from storage.base import ObjectNotFound, ObjectStore, ObjectTooLarge
+from storage.base import ObjectStore
 
 # A moved alias is followed within this time.
 ALIAS_CACHE_S = 2
 BUILT_IN = "mnist"
-_AGAIN = "register the same .keras file again, which heals it"
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +79,7 @@ def load(sessions: Sessions, store: ObjectStore, artifact: Artifact, *, threads:
 
     Raises `ModelUnavailable`, `ModelCorrupt`, `StoreError`.
     """
-    try:
-        data = store.get_object(artifact.litert_key, max_size=artifact.litert_size)
-    except ObjectNotFound:
-        mark_version(sessions, artifact.version_id, artifact.litert_key, "lost")
-        raise ModelUnavailable(f"the file of {artifact.model} version {artifact.number} is missing: {_AGAIN}") from None
-    except ObjectTooLarge:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != artifact.litert_sha256:
-        mark_version(sessions, artifact.version_id, artifact.litert_key, "corrupt")
-        raise ModelCorrupt(f"the file of {artifact.model} version {artifact.number} was altered: {_AGAIN}")
+    data = read_file(sessions, store, artifact.version_id, artifact.litert)
     return Loaded(artifact, LiteRTModel(data, artifact.spec, artifact.labels, threads=threads))
 
 

@@ -103,7 +103,7 @@ def reference(sessions: Sessions, image_id: int) -> Reference:
     row = None
     if 0 < image_id <= BIGINT_MAX:
         with single(sessions) as connection:
-            row = _ONE.execute(connection, {"image_id": image_id}).one_or_none()
+            row = _ONE.one_or_none(connection, {"image_id": image_id})
     if row is None:
         raise no_such_image(image_id)
     return _reference(row, row.data)
@@ -169,7 +169,7 @@ def presign_many(
     if len(image_ids) > URLS_MAX:
         raise Invalid(f"ids has {len(image_ids)} ids: at most {URLS_MAX} at once", field="ids")
     with single(sessions) as connection:
-        rows = _NAMED.execute(connection, {"image_ids": _wanted(image_ids)}).all()
+        rows = _NAMED.execute(connection, {"image_ids": _wanted(image_ids)})
     links = {
         row.id: store.presign_get(row.object_key, now=now, lifetime_s=lifetime_s, filename=row.original_name or f"{row.id}.png")
         for row in rows

@@ -80,7 +80,7 @@ class JsonPages:
             with self._lock:
                 kept, servers = self._kept.get(key), self._servers
             given = {**values, ADDRESS: address, KEPT: kept.snapshot if kept else ""}
-            row = statement.execute(connection, given).one_or_none()
+            row = statement.one_or_none(connection, given)
         if row is None:
             assert kept is not None
             return kept.page

@@ -46,7 +46,7 @@ def read_page(
         common = prepared_page(wanted, place, shown)
         if common is not None:
             statement, values = common
-            return Page(*ends(place, statement.execute(connection, {**values, **given}).all()))
+            return Page(*ends(place, statement.execute(connection, {**values, **given})))
         known = look_up(connection, wanted, ordering=place.sort.by == "score")
         rows: Sequence[Row[Any]] = []
         for found in page_queries(wanted, place, known):

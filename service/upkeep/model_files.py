@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from schema.session import Sessions
 from schema.tables import Model, ModelVersion
-from service.models.damage import clear_version, mark_version
+from service.models.damage import KeptFile, clear_version, mark_version
 from service.upkeep.fixity import WHOLE_STORE_WITHIN, Health, health_of
 from storage.base import ObjectStore
 
@@ -20,22 +20,13 @@ SHARE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of a version, as it must be."""
-
-    key: str
-    sha256: str
-    byte_size: int
-
-
-@dataclass(frozen=True, slots=True)
 class VersionTarget:
     """A version with its files. `damage` is what is known already."""
 
     version_id: int
     name: str
     damage: str | None
-    files: tuple[StoredFile, StoredFile]
+    files: tuple[KeptFile, KeptFile]
 
 
 @dataclass(slots=True)
@@ -68,8 +59,8 @@ def version_targets(
                 f"model {name} version {row.number}",
                 row.damage,
                 (
-                    StoredFile(row.artifact_key, row.artifact_sha256, row.artifact_size),
-                    StoredFile(row.litert_key, row.litert_sha256, row.litert_size),
+                    KeptFile(row.artifact_key, row.artifact_sha256, row.artifact_size),
+                    KeptFile(row.litert_key, row.litert_sha256, row.litert_size),
                 ),
             )
             for row, name in session.execute(query)
@@ -82,7 +73,7 @@ def verify_versions(
     """Read these versions' files, and with `repair` write down what they are, and when. Raises `StoreError`."""
     found = VersionsVerified()
     for target in targets:
-        read = [(health_of(store, file.key, file.sha256, file.byte_size), file.key) for file in target.files]
+        read = [(health_of(store, file.key, file.sha256, file.size), file.key) for file in target.files]
         health, key = next(((health, key) for health, key in read if health != "sound"), read[0])
         if health != "sound" or target.damage is not None:
             found.versions.append((target.name, health))

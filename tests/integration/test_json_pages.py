@@ -96,7 +96,7 @@ def test_nothing_is_read_for_a_page_that_is_here(sessions: Sessions, shelf: Shel
     statement, values = prepared_json(ImageFilter(), Place())  # type: ignore[misc]
     call, order, constants = statement._call
     with single(sessions) as connection:
-        row = statement.execute(connection, {**values, ADDRESS_VALUE: ADDRESS, KEPT: ""}).one()
+        row = statement.one_or_none(connection, {**values, ADDRESS_VALUE: ADDRESS, KEPT: ""})
         given = {**constants, **values, ADDRESS_VALUE: ADDRESS, KEPT: row.snapshot}
         explain = f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {call}"
         plan = connection.exec_driver_sql(explain, tuple(given[name] for name in order)).scalars().all()
@@ -167,7 +167,7 @@ def test_what_a_lost_server_said_is_not_kept(sessions: Sessions, shelf: Shelf, p
         if next(reconnected) == 0:  # while the answer is on its way, another thread finds the server gone and connects anew
             pages._forget()
 
-    event.listen(sessions.engine, "after_cursor_execute", reconnect)
+    event.listen(sessions.engine, "checkin", reconnect)
     page = first(pages)
     assert first(pages) is not page
 

@@ -20,21 +20,21 @@ def plans(sessions: Sessions) -> int:
 def test_a_prepared_statement_is_planned_once_and_gives_named_columns(sessions: Sessions) -> None:
     for n in (1, 2, -3):
         with single(sessions) as connection:
-            assert DOUBLE.execute(connection, {"n": n}).one().twice == 2 * n
+            assert DOUBLE.one_or_none(connection, {"n": n}).twice == 2 * n
     assert plans(sessions) == 1
 
 
 def test_it_stays_through_a_rollback_and_comes_back_on_a_new_connection(sessions: Sessions) -> None:
     with sessions() as session, pytest.raises(ProgrammingError), session.begin():
-        assert DOUBLE.execute(session.connection(), {"n": 4}).one().twice == 8
+        assert DOUBLE.one_or_none(session.connection(), {"n": 4}).twice == 8
         session.execute(text("SELECT nothing"))
     assert plans(sessions) == 1
     with single(sessions) as connection:
-        assert DOUBLE.execute(connection, {"n": 5}).one().twice == 10
+        assert DOUBLE.one_or_none(connection, {"n": 5}).twice == 10
     with sessions() as session:
         session.connection().invalidate()
     with single(sessions) as connection:
-        assert DOUBLE.execute(connection, {"n": 6}).one().twice == 12
+        assert DOUBLE.one_or_none(connection, {"n": 6}).twice == 12
 
 
 def test_it_outlives_a_connection_that_the_server_ended(sessions: Sessions) -> None:
@@ -43,7 +43,7 @@ def test_it_outlives_a_connection_that_the_server_ended(sessions: Sessions) -> N
     with pytest.raises(DBAPIError), single(sessions) as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
     with single(sessions) as connection:
-        assert DOUBLE.execute(connection, {"n": 7}).one().twice == 14
+        assert DOUBLE.one_or_none(connection, {"n": 7}).twice == 14
 
 
 def test_a_single_statement_commits_and_leaves_the_connection_as_it_was(sessions: Sessions) -> None:

@@ -8,6 +8,7 @@ from service.accounts.actor import Role
 from service.models.predictions import predictions_of
 from service.models.registry import CHAMPION, VersionInfo, list_versions
 from service.pictures import fetch, labels, search
+from service.pictures.likeness import alike
 from service.pictures.search import ImageInfo, ThumbnailInfo
 from service.web.access import access
 from service.web.context import context
@@ -59,6 +60,7 @@ def image(image_id: int) -> str:
         stage=stage_of(info, thumbnail),
         history=labels.label_history(sessions, image_id),
         predictions=predictions_of(sessions, image_id),
+        alike=alike(sessions, image_id),
         choices=_choices() if may_edit else [],
         label_names=label_names,
         tag_names=tag_names,
