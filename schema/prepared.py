@@ -30,6 +30,7 @@ class Prepared:
     def __init__(self, name: str, statement: Executable) -> None:
         self.name = name
         self._statement = statement
+        self._make: Callable[[Iterable[Any]], Any] | None = None
 
     @cached_property
     def _compiled(self) -> SQLCompiler:
@@ -44,13 +45,6 @@ class Prepared:
         order = self._compiled.positiontup or []
         return f"EXECUTE {self.name} ({', '.join(['%s'] * len(order))})", order, dict(self._compiled.params)
 
-    @cached_property
-    def _row(self) -> Callable[[Iterable[Any]], Any]:
-        names = [each.name for each in self._compiled._result_columns]
-        row: Any = namedtuple("Row", names)  # type: ignore[misc]
-        make: Callable[[Iterable[Any]], Any] = row._make
-        return make
-
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Run the statement on a psycopg2 connection; rows are named tuples of its columns. Raises what any statement does."""
         known: set[str] = connection.info.setdefault(_KNOWN, set())
@@ -61,7 +55,11 @@ class Prepared:
                 known.add(self.name)  # stays prepared even if the transaction around it is rolled back
             given = {**constants, **values}
             cursor.execute(call, [given[name] for name in order])
-            return list(map(self._row, cursor.fetchall()))
+            rows = cursor.fetchall()
+            if self._make is None:
+                names = [column.name for column in cursor.description or ()]
+                self._make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
+        return list(map(self._make, rows))
 
     def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Return the row of a statement that gives one at most, None where there is none."""

@@ -124,7 +124,7 @@ def list_evaluations(
         "ORDER BY evaluation_id DESC LIMIT :limit"
     )
     with sessions() as session:
-        found = session.execute(query, {"model": model, "before": before, "limit": min(limit, LIST_MAX)})
+        found = session.execute(query, {"model": model, "before": before, "limit": limit})
         return [EvaluationInfo(*row) for row in found]
 
 

@@ -9,9 +9,13 @@ from flask import Flask
 from pydantic import BaseModel
 from werkzeug.test import TestResponse
 
+from schema.session import Sessions
+from service.sql.ask import Door, places
+from service.tasks import Parts, do_job
 from service.web.api.contract import ENDPOINTS, Endpoint
 from service.web.api.openapi import parameter_schema
 from service.web.api.shapes import Problem
+from storage.minio_store import MinioStore
 from tests.conftest import TokenClient
 from tests.factories import BIG, form_of, make_png, sha256
 
@@ -96,8 +100,9 @@ def check(name: str, answer: TestResponse) -> Any:
     return body
 
 
-@pytest.mark.usefixtures("door_url")
-def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> None:
+def test_answers_are_what_is_declared(
+    client: TokenClient, sessions: Sessions, store: MinioStore, door_url: str, mnist_model: int
+) -> None:
     image = check(
         "upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(BIG, BIG), label="7", attributes='{"a": 1.5}'))
     )
@@ -136,6 +141,15 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
     check("list_models", client.get(f"{PREFIX}/models"))
     job = check("predict_images", client.post(f"{PREFIX}/predictions", json={"ids": [1, 2]}))
     check("predict_images", client.post(f"{PREFIX}/predictions", json={"where": "width > 10", "version": 1, "again": True}))
+    check(
+        "train_model",
+        client.post(f"{PREFIX}/trainings", json={"model": "digits", "all": True, "epochs": 1, "learning_rate": 0.001}),
+    )
+    measuring = check("evaluate_model", client.post(f"{PREFIX}/evaluations", json={"all": True, "version": 1}))
+    do_job(Parts(sessions, store, Door(door_url, places(1))), measuring["id"])
+    check("get_evaluation", client.get(f"{PREFIX}/evaluations/1"))
+    measured = check("get_evaluations", client.get(f"{PREFIX}/evaluations?model=mnist&limit=1"))
+    assert [item["id"] for item in measured["items"]] == [1]
     check("get_job", client.get(f"{PREFIX}/jobs/{job['id']}"))
     page = check("list_jobs", client.get(f"{PREFIX}/jobs?limit=1&task=predict&state=queued"))
     check("list_jobs", client.get(f"{PREFIX}/jobs?after={page['next']}"))
@@ -168,5 +182,6 @@ def test_answers_are_what_is_declared(client: TokenClient, mnist_model: int) -> 
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
         "patch_image", "label_images", "tag_images", "predict_images", "list_jobs", "get_job", "cancel_job",
+        "train_model", "evaluate_model", "get_evaluations", "get_evaluation",
         *(name.format(kind) for kind in ("label", "tag") for name in ("list_{}s", "create_{}", "get_{}", "change_{}", "merge_{}", "delete_{}")),
     }, "a new endpoint has to be called here"  # fmt: skip

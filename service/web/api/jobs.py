@@ -9,20 +9,20 @@ from pydantic import ConfigDict, Field
 from service import errors
 from service.accounts.actor import Role
 from service.models.predicting import request_predictions
-from service.models.selection import IDS_MAX, Selection
 from service.settings import KIB
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
-from service.web.api.editing import FilterBody
 from service.web.api.fields import Id
 from service.web.api.requests import Shape, Strict
-from service.web.api.shapes import FilterQuery, ModelChoice
+from service.web.api.selecting import ONE_SELECTION, SelectionBody
+from service.web.api.shapes import ONE_VERSION, ModelChoice
 from service.web.context import actor, context
 from service.work import ledger
 
 PAGE_MAX = 500
 # How soon it pays to look again.
 LOOK_AGAIN_S = "1"
+JOB_HEADERS = {"Location": "the job", "Retry-After": "seconds after which it pays to look"}
 
 
 class JobError(Shape):
@@ -63,47 +63,25 @@ class JobQuery(Strict):
     after: Id | None = Field(None, description="`next` of the page before")
 
 
-_ONE_OF = ("ids", "filter", "where", "all")
-
-
-def _given(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"const": True} if name == "all" else {"not": {"type": "null"}}}}
-
-
-class PredictionsBody(ModelChoice):
+class PredictionsBody(ModelChoice, SelectionBody):
     """One of `ids`, `filter`, `where` and `all`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "allOf": [
-                {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("version", "alias")]},
-                {"oneOf": [_given(name) for name in _ONE_OF]},
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_VERSION, ONE_SELECTION]})
 
-    ids: list[Id] | None = Field(None, max_length=IDS_MAX, description="these pictures; ids that are not there are passed over")
-    filter: FilterBody | None = Field(None, description="or all that match")
-    where: str | None = Field(
-        None, description="or all for which this holds: a condition on `catalog.images` in SQL, such as `width > 100`"
-    )
-    all: bool = Field(False, description="or all pictures")
     again: bool = Field(False, description="also those that this version has predicted already")
-
-    def selection(self) -> Selection:
-        """Return which pictures are meant. Raises `Invalid`, `QueryRefused`, `QueryError`."""
-        given = [name for name in _ONE_OF if getattr(self, name) not in (None, False)]
-        if len(given) != 1:
-            raise errors.Invalid(f"give one of {', '.join(_ONE_OF)}", field=given[-1] if given else "all")
-        wanted = FilterQuery.model_validate(self.filter.model_dump(exclude_unset=True)).filter() if self.filter else None
-        if wanted is not None and not wanted.active:
-            raise errors.Invalid('filter restricts nothing: {"all": true} is for every picture', field="filter")
-        return Selection(wanted, self.ids, self.where)
 
 
 def _shown(info: ledger.JobInfo) -> Job:
     values = {name: getattr(info, name) for name in Job.model_fields if name != "progress"}
     return Job.model_validate({**values, "progress": info.progress or 0.0})
+
+
+def asked_for(job_id: int) -> Answer:
+    """Wake a worker for a job that was just made, and return the answer to whoever asked for it."""
+    ctx = context()
+    ctx.jobs.wake(job_id)
+    info = ledger.find_job(ctx.sessions, job_id)
+    return _shown(info), 202, {"Location": url_for("api.get_job", job_id=job_id), "Retry-After": LOOK_AGAIN_S}
 
 
 def _looked_at(info: ledger.JobInfo) -> dict[str, str]:
@@ -120,7 +98,7 @@ def _looked_at(info: ledger.JobInfo) -> dict[str, str]:
     answers={202: Job},
     errors=(errors.NotFound, errors.QueryRefused, errors.QueryError),
     max_body=512 * KIB,
-    headers={"Location": "the job", "Retry-After": "seconds after which it pays to look"},
+    headers=JOB_HEADERS,
     example='curl -s -H "Authorization: Bearer $TOKEN" -H \'Content-Type: application/json\' -d \'{"model": "mnist", "filter": {"split": "test"}}\' '
     "$PIXREF/api/v1/predictions",
 )
@@ -128,19 +106,17 @@ def predict_images(body: PredictionsBody) -> Answer:
     """A job, which a worker begins at once: one row for each picture and model version, by the version that the name stands for now. What this
     version has predicted is skipped. A picture that cannot be predicted gets a row with the reason, counts as `failed`, and is tried again by the
     next job. The result says `selected`, `skipped`, `predicted`, `failed`."""
-    ctx = context()
-    job_id = request_predictions(
-        ctx.sessions,
-        body.selection(),
-        model=body.model,
-        version=body.version,
-        alias=body.alias,
-        again=body.again,
-        actor=actor(),
+    return asked_for(
+        request_predictions(
+            context().sessions,
+            body.selection(),
+            model=body.model,
+            version=body.version,
+            alias=body.alias,
+            again=body.again,
+            actor=actor(),
+        )
     )
-    ctx.jobs.wake(job_id)
-    info = ledger.find_job(ctx.sessions, job_id)
-    return _shown(info), 202, {"Location": url_for("api.get_job", job_id=job_id), "Retry-After": LOOK_AGAIN_S}
 
 
 @endpoint(api, "GET", "/jobs", Role.VIEWER, summary="List jobs", query=JobQuery, answers={200: JobPage})

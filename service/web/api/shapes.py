@@ -276,12 +276,14 @@ class HashHits(Shape):
     items: list[HashHit]
 
 
+ONE_VERSION: dict[str, Any] = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("version", "alias")]}
+"""What a JSON schema says of it."""
+
+
 class ModelChoice(Strict):
     """Which version of which model: by `version` or by `alias`, else the champion."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("version", "alias")]}
-    )
+    model_config = ConfigDict(json_schema_extra={**ONE_VERSION})
 
     model: ModelName = "mnist"
     version: Version | None = None

@@ -7,6 +7,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     image,
     jobs,
     labels,
+    learning,
     models,
     sign_in,
     sql,

@@ -1,5 +1,8 @@
 """The pages of long work: what there is, how far it is, cancelling it, and asking for predictions of many pictures."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from flask import flash, redirect, render_template, request, url_for
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response
@@ -14,6 +17,7 @@ from service.web.access import access
 from service.web.api.requests import TextReader
 from service.web.api.shapes import FilterQuery
 from service.web.context import actor, context
+from service.web.pages import charts
 from service.web.pages.blueprint import pages
 from service.work import ledger
 
@@ -42,7 +46,21 @@ def jobs() -> str:
 @access(Role.VIEWER)
 def job(job_id: int) -> str:
     """Show how far a job is, and what came of it."""
-    return render_template("job.html", job=ledger.find_job(context().sessions, job_id))
+    info = ledger.find_job(context().sessions, job_id)
+    return render_template("job.html", job=info, curves=_curves((info.result or {}).get("epochs")))
+
+
+def _curves(epochs: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, str, str]]:
+    """Return the curves of a training: what is drawn, and the points of training and validation."""
+    if not epochs:
+        return []
+    found = []
+    for name in ("loss", "accuracy"):
+        values = {kind: [epoch.get(kind) for epoch in epochs] for kind in (name, f"validation_{name}")}
+        highest = 1.0 if name == "accuracy" else max(value for each in values.values() for value in each if value is not None)
+        lines = [charts.points(charts.curve(each, highest=highest), width=300, height=150) for each in values.values()]
+        found.append((name.capitalize(), lines[0], lines[1]))
+    return found
 
 
 @pages.post("/jobs/<int:job_id>/cancel")

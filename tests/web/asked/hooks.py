@@ -39,6 +39,7 @@ QUESTIONS = (
     ("values (1, 'a'), (2, null)", []),
 )
 CONDITIONS = ("width > 10", "label = '1' and 'a' = any(tags)", "true")
+WITH_SELECTIONS = frozenset({"predict_images", "train_model", "evaluate_model"})
 WITH_QUESTIONS = frozenset({"run_sql", "sql_csv", "sql_parquet"})
 
 
@@ -56,8 +57,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.query["model"] = "mnist"
         if "after" in case.query:
             case.query.pop("before", None)
-    if name == "predict_images" and isinstance(case.body, dict):
-        case.body = {**case.body, "version": 1, "alias": None}
+    if name in WITH_SELECTIONS and isinstance(case.body, dict):
+        base = {"from_version": None, "from_alias": None} if name == "train_model" else {"version": 1, "alias": None}
+        case.body = {**case.body, **base}
         if case.body.get("where") is not None:
             case.body["where"] = CONDITIONS[len(case.body["where"]) % len(CONDITIONS)]
     if name in WITH_QUESTIONS and isinstance(case.body, dict):
