@@ -21,7 +21,7 @@
         ├── StorageUnavailable, StorageBusy, StorageTimeout, StorageFull, StorageAuth, StorageClockSkew, StorageMisconfigured
         ├── ObjectLost, ObjectCorrupt
         ├── DatabaseUnavailable, DatabaseBusy, DatabaseTimeout, DatabaseFull
-        ├── ModelUnavailable, ModelCorrupt, ModelOutputInvalid
+        ├── ModelUnavailable, ModelLoading, ModelTimeout, ModelCorrupt, ModelOutputInvalid, PredictorCrashed
         ├── SqlUnavailable     the SQL door has no way into the database
         └── Busy, TempFull     too much at once, no room for an upload on its way
 
@@ -316,6 +316,22 @@ class ModelOutputInvalid(Unavailable):
 class ModelUnavailable(Unavailable):
     code = "model_unavailable"
     title = "The model cannot be used"
+
+
+class ModelLoading(Unavailable):
+    code = "model_loading"
+    title = "The model is being loaded"
+
+
+class ModelTimeout(Unavailable):
+    code = "model_timeout"
+    status = 504
+    title = "The model did not answer in time"
+
+
+class PredictorCrashed(Unavailable):
+    code = "predictor_crashed"
+    title = "The process that runs the model broke down"
 
 
 class ModelCorrupt(Unavailable):

@@ -98,6 +98,7 @@ def assert_in_step(sessions: Sessions, store: ObjectStore) -> None:
         key
         for pair in rows(sessions, "SELECT artifact_key, litert_key FROM pixref.model_version WHERE state = 'READY'")
         for key in pair
+        if key is not None
     }
     assert objects(store) == {key for key, *_ in found} | files
     assert one(sessions, "SELECT count(*) FROM pixref.object_deletion") == 0

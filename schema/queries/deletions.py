@@ -74,7 +74,7 @@ def abandon_versions(session: Session, which: ColumnElement[bool], *, reason: st
         .where(which, ModelVersion.state == "PENDING")
         .returning(ModelVersion.artifact_key, ModelVersion.litert_key)
     ).all()
-    rows = [{"object_key": key, "reason": reason, "due_at": func.now() + delay} for keys in abandoned for key in keys]
+    rows = [{"object_key": key, "reason": reason, "due_at": func.now() + delay} for keys in abandoned for key in keys if key]
     if rows:
         session.execute(insert(ObjectDeletion).values(rows).on_conflict_do_nothing())
     return len(abandoned)

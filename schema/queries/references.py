@@ -34,7 +34,7 @@ _NAMED = text("""
     UNION ALL
     SELECT artifact_key, 'model', id, state, artifact_size, damage FROM pixref.model_version
     UNION ALL
-    SELECT litert_key, 'model', id, state, litert_size, damage FROM pixref.model_version
+    SELECT litert_key, 'model', id, state, litert_size, damage FROM pixref.model_version WHERE litert_key IS NOT NULL
     UNION ALL
     SELECT object_key, 'direct', id, 'PENDING', NULL, NULL FROM pixref.direct_upload
     UNION ALL
@@ -62,7 +62,7 @@ def unnamed(session: Session, keys: Sequence[str]) -> list[str]:
         ObjectDeletion.object_key,
     )
     for column in columns:
-        known.update(session.scalars(select(column).where(column.in_(keys))))
+        known.update(key for key in session.scalars(select(column).where(column.in_(keys))) if key is not None)
     return [key for key in keys if key not in known]
 
 

@@ -45,6 +45,11 @@ class ModelVersion(Base):
         CheckConstraint("number > 0", name="number"),
         CheckConstraint("state IN ('PENDING', 'READY', 'RETIRED')", name="state"),
         CheckConstraint(f"artifact_sha256 {SHA256} AND litert_sha256 {SHA256}", name="sha256_hex"),
+        CheckConstraint("runtime IN ('litert', 'keras')", name="runtime"),
+        CheckConstraint(
+            "num_nulls(litert_key, litert_sha256, litert_size) = CASE runtime WHEN 'litert' THEN 0 ELSE 3 END",
+            name="runtime_has_file",
+        ),
         CheckConstraint("damage IN ('lost', 'corrupt')", name="damage"),
         CheckConstraint("(damage IS NULL) = (damaged_at IS NULL)", name="damage_has_time"),
         CheckConstraint(
@@ -59,9 +64,9 @@ class ModelVersion(Base):
     artifact_key: Mapped[str] = mapped_column(comment="the .keras file in the bucket")
     artifact_sha256: Mapped[str]
     artifact_size: Mapped[int]
-    litert_key: Mapped[str] = mapped_column(comment="the converted file that the web process runs")
-    litert_sha256: Mapped[str]
-    litert_size: Mapped[int]
+    litert_key: Mapped[str | None] = mapped_column(comment="the converted file that the web process runs")
+    litert_sha256: Mapped[str | None]
+    litert_size: Mapped[int | None]
     input_spec: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="height, width, channels, dtype")
     preprocessing: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="how a picture becomes the input")
     metrics: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
@@ -76,6 +81,9 @@ class ModelVersion(Base):
     )
     created_by: Mapped[AccountRef]
     created_at: Mapped[CreatedAt]
+    runtime: Mapped[str] = mapped_column(
+        server_default=text("'litert'"), comment="litert, or keras for what cannot be converted: the .keras file is run then"
+    )
 
 
 class ModelClass(Base):

@@ -8,7 +8,7 @@ import hashlib
 import io
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from sqlalchemy import func, or_, select, update
 
@@ -45,12 +45,34 @@ class ModelFile:
         store.put_object(self.key, io.BytesIO(self.data), size=len(self.data), sha256=self.sha256, media_type=self.media_type)
 
 
-def model_files(artifact: bytes, artifact_sha256: str, litert: bytes, litert_sha256: str) -> tuple[ModelFile, ModelFile]:
-    """Return both files of a version under fresh keys."""
-    return (
-        ModelFile(new_model_key(artifact_sha256, ".keras"), artifact, artifact_sha256, KERAS_MEDIA_TYPE),
-        ModelFile(new_model_key(litert_sha256, ".tflite"), litert, litert_sha256, LITERT_MEDIA_TYPE),
-    )
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A version's files; `litert` is None for a version that Keras runs."""
+
+    artifact: ModelFile
+    litert: ModelFile | None
+
+    @classmethod
+    def fresh(cls, artifact: bytes, artifact_sha256: str, litert: bytes | None, litert_sha256: str | None) -> Self:
+        """Return the files of a version under fresh keys."""
+        converted = None
+        if litert is not None and litert_sha256 is not None:
+            converted = ModelFile(new_model_key(litert_sha256, ".tflite"), litert, litert_sha256, LITERT_MEDIA_TYPE)
+        return cls(ModelFile(new_model_key(artifact_sha256, ".keras"), artifact, artifact_sha256, KERAS_MEDIA_TYPE), converted)
+
+    @property
+    def all(self) -> list[ModelFile]:
+        return [self.artifact] if self.litert is None else [self.artifact, self.litert]
+
+    def columns(self) -> dict[str, Any]:
+        """Return what a row of `model_version` says of the files, but for the digest of the `.keras` file, by which it is known."""
+        return {
+            "artifact_key": self.artifact.key,
+            "runtime": "keras" if self.litert is None else "litert",
+            "litert_key": self.litert and self.litert.key,
+            "litert_sha256": self.litert and self.litert.sha256,
+            "litert_size": self.litert and len(self.litert.data),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +82,14 @@ class KeptFile:
     key: str
     sha256: str
     size: int
+
+
+def kept_files(row: ModelVersion) -> tuple[KeptFile, ...]:
+    """Return the files of a version: what was registered, and what was converted from it where that could be."""
+    artifact = KeptFile(row.artifact_key, row.artifact_sha256, row.artifact_size)
+    if row.litert_key is None or row.litert_sha256 is None or row.litert_size is None:
+        return (artifact,)
+    return artifact, KeptFile(row.litert_key, row.litert_sha256, row.litert_size)
 
 
 def read_file(sessions: Sessions, store: ObjectStore, version_id: int, file: KeptFile) -> bytes:
@@ -110,18 +140,17 @@ def clear_version(sessions: Sessions, version_id: int, artifact_key: str) -> boo
     return cleared is not None
 
 
-def heal_version(sessions: Sessions, store: ObjectStore, version_id: int, files: tuple[ModelFile, ModelFile]) -> bool:
+def heal_version(sessions: Sessions, store: ObjectStore, version_id: int, files: ModelFiles) -> bool:
     """Give a damaged version its files back, under fresh keys; False when it is not damaged any more.
 
     The converted file may be a new conversion of the same `.keras` file. The protocol is that of `service.pictures.damage.heal`.
     Raises `UploadInterrupted` when it took longer than a lease, `StoreError`.
     """
-    artifact, litert = files
-    keys = [file.key for file in files]
+    keys = [file.key for file in files.all]
     with sessions() as session, session.begin():
         announce_objects(session, keys, reason="a model was not healed", delay=LEASE)
     failpoint("heal_model.begun")
-    for file in files:
+    for file in files.all:
         file.put(store)
     failpoint("heal_model.stored")
     with sessions() as session, session.begin():
@@ -134,19 +163,11 @@ def heal_version(sessions: Sessions, store: ObjectStore, version_id: int, files:
             return False
         if not keep_objects(session, keys):
             raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
-        queue_objects(session, damaged, reason="a damaged model was healed")
+        queue_objects(session, filter(None, damaged), reason="a damaged model was healed")
         session.execute(
             update(ModelVersion)
             .where(ModelVersion.id == version_id)
-            .values(
-                artifact_key=artifact.key,
-                litert_key=litert.key,
-                litert_sha256=litert.sha256,
-                litert_size=len(litert.data),
-                damage=None,
-                damaged_at=None,
-                verified_at=func.now(),
-            )
+            .values(**files.columns(), damage=None, damaged_at=None, verified_at=func.now())
         )
     failpoint("heal_model.done")
     log.info("a model is healed", extra={"version_id": version_id})

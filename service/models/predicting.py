@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
-from service.errors import StorageUnavailable
+from service.errors import ModelLoading, PredictorCrashed, StorageUnavailable
 from service.failpoints import failpoint
 from service.models.bulk import Predicted, batch_size, batches, is_predicted, predict_batch
 from service.models.helpers import Done, Helpers
@@ -22,9 +22,11 @@ from service.work.running import Running
 from storage.base import ObjectStore, StoreBusy, StoreTimeout, StoreUnavailable
 
 TASK = "predict"
-# A store that is in trouble is asked again after these pauses; after that the job fails, and can be started again.
+# A store in trouble, or a model's process that broke down, is asked again after these pauses; then the job fails, and can be started again.
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-TROUBLE = (StoreUnavailable, StoreTimeout, StoreBusy)
+STORE_TROUBLE = (StoreUnavailable, StoreTimeout, StoreBusy)
+MODEL_TROUBLE = (PredictorCrashed, ModelLoading)
+TROUBLE = (*STORE_TROUBLE, *MODEL_TROUBLE)
 # Fewer pictures than this are done before a helper, which takes a second or more to start, would be of use.
 ALONE = 4_000
 # Each takes some 100 MiB, and PostgreSQL needs processors too.
@@ -89,7 +91,8 @@ def predict_by(
     if "skipped" not in running.noted:
         selected, skipped = count(sessions, door, selection, done, actor=running.actor)
         running.note(selected=selected, skipped=skipped)
-    helpers = _helpers(running.noted["selected"] - running.noted["skipped"])
+    # Keras takes all processors by itself, and 600 MiB for each process.
+    helpers = _helpers(running.noted["selected"] - running.noted["skipped"]) if artifact.litert is not None else 0
     loaded = _patiently(running, lambda: load(sessions, store, artifact, threads=1 if helpers else 2))
     size = batch_size(artifact.spec)
     tally = _Tally(running, running.noted["selected"])
@@ -161,15 +164,18 @@ def processors() -> int:
 
 
 def _patiently(running: Running, work: Callable[[], T]) -> T:
-    """Do something, and again while the store is in trouble: that is no picture's fault."""
+    """Do something, and again while the store is in trouble, or the model's process: that is no picture's fault."""
     for pause_s in (*PAUSES_S, None):
         try:
             return work()
-        except TROUBLE as exc:
+        except STORE_TROUBLE as exc:
             if pause_s is None:
                 raise StorageUnavailable(f"the bucket cannot be reached ({exc.reason}): start the job again when it can") from exc
-            until = time.monotonic() + pause_s
-            while time.monotonic() < until:
-                running.check()
-                time.sleep(0.2)
+        except MODEL_TROUBLE:
+            if pause_s is None:
+                raise
+        until = time.monotonic() + pause_s
+        while time.monotonic() < until:
+            running.check()
+            time.sleep(0.2)
     raise AssertionError("unreachable")

@@ -23,7 +23,7 @@ from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, UploadInterrupted
 from service.failpoints import failpoint
-from service.models.damage import ModelFile, heal_version, model_files
+from service.models.damage import ModelFiles, heal_version
 from service.models.registry import CHAMPION
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
@@ -80,7 +80,7 @@ def _begin(
     session: Session,
     name: str,
     vetted: VettedModel,
-    files: tuple[ModelFile, ModelFile],
+    files: ModelFiles,
     labels: Sequence[str],
     metrics: Mapping[str, Any],
     snapshot_id: int | None,
@@ -99,23 +99,19 @@ def _begin(
         raise BadModel(
             "labels", "two of the labels are one: the one was merged into the other, so give each class a name of its own"
         )
-    artifact, litert = files
     version = ModelVersion(
         model_id=model_id,
         number=last + 1,
         state="PENDING",
-        artifact_key=artifact.key,
-        artifact_sha256=artifact.sha256,
-        artifact_size=len(artifact.data),
-        litert_key=litert.key,
-        litert_sha256=litert.sha256,
-        litert_size=len(litert.data),
+        artifact_sha256=files.artifact.sha256,
+        artifact_size=len(files.artifact.data),
+        **files.columns(),
         input_spec=vetted.input.to_json(),
         preprocessing=vetted.preprocessing.to_json(),
         metrics={
             **metrics,
             "parameters": vetted.parameters,
-            "litert_max_difference": vetted.parity,
+            **({"litert_max_difference": vetted.parity} if vetted.tflite is not None else {"not_converted": vetted.fallback}),
             "keras": vetted.keras_version,
         },
         snapshot_id=snapshot_id,
@@ -145,7 +141,8 @@ def _finish(session: Session, version: ModelVersion, actor: Actor) -> bool:
         .returning(ModelVersion.id)
     )
     if session.scalar(ready) is None:
-        queue_objects(session, [version.artifact_key, version.litert_key], reason="the sweep was faster than the registration")
+        keys = filter(None, (version.artifact_key, version.litert_key))
+        queue_objects(session, keys, reason="the sweep was faster than the registration")
         return False
     first = {"model_id": version.model_id, "alias": CHAMPION, "model_version_id": version.id, "updated_by": actor.account_id}
     session.execute(upsert(ModelAlias).values(first).on_conflict_do_nothing())
@@ -190,7 +187,7 @@ def register_model(
     vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
     if not vetted.probabilities:
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
-    files = model_files(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)
+    files = ModelFiles.fresh(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)
     with sessions() as session, session.begin():
         version = _begin(session, name, vetted, files, names, metrics, snapshot_id, actor)
     if isinstance(version, _Known):
@@ -199,7 +196,7 @@ def register_model(
         return version.number
     failpoint("register.begun")
     try:
-        for file in files:
+        for file in files.all:
             file.put(store)
         failpoint("register.stored")
         with sessions() as session, session.begin():

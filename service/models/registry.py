@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from schema.session import Sessions
 from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.errors import Invalid, NotFound
-from service.models.damage import KeptFile
+from service.models.damage import KeptFile, kept_files
 from service.models.spec import InputSpec, Preprocessing
 from service.names import clean_name
 
@@ -31,21 +31,30 @@ class VersionInfo:
     sha256: str
     created_at: datetime
     damage: str | None
+    runtime: str
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What it takes to run a version, or to train on it: where its files are, what they must be, and what goes in and comes out."""
+    """What it takes to run a version, or to train on it: where its files are, what they must be, and what goes in and comes out.
+
+    `litert` is None where Keras runs it, from the `.keras` file.
+    """
 
     version_id: int
     model: str
     number: int
     keras: KeptFile
-    litert: KeptFile
+    litert: KeptFile | None
     spec: InputSpec
     recipe: Preprocessing
     label_ids: tuple[int, ...]
     labels: tuple[str, ...]
+
+    @property
+    def runs(self) -> KeptFile:
+        """The file that is run."""
+        return self.litert or self.keras
 
 
 def list_versions(sessions: Sessions) -> list[VersionInfo]:
@@ -78,6 +87,7 @@ def list_versions(sessions: Sessions) -> list[VersionInfo]:
             ModelVersion.artifact_sha256,
             ModelVersion.created_at,
             ModelVersion.damage,
+            ModelVersion.runtime,
         )
         .join(Model, Model.id == ModelVersion.model_id)
         .where(ModelVersion.state != "PENDING")
@@ -118,12 +128,13 @@ def find_version(sessions: Sessions, model: str, *, version: int | None = None, 
             .where(ModelClass.model_version_id == row.id)
             .order_by(ModelClass.position)
         ).all()
+    files = kept_files(row)
     return Artifact(
         version_id=row.id,
         model=found[1],
         number=row.number,
-        keras=KeptFile(row.artifact_key, row.artifact_sha256, row.artifact_size),
-        litert=KeptFile(row.litert_key, row.litert_sha256, row.litert_size),
+        keras=files[0],
+        litert=files[1] if len(files) > 1 else None,
         spec=InputSpec.from_json(row.input_spec),
         recipe=Preprocessing.from_json(row.preprocessing),
         label_ids=tuple(item.label_id for item in classes),

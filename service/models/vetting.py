@@ -28,18 +28,22 @@ from service.models.vetting_child import CONVERTED, MAX_FILE_BYTES, MODEL, REQUE
 log = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 64 * 1024
+MAX_FALLBACK = 500
 _LOG = "child.log"
 _LOG_TAIL_BYTES = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class VettedModel:
-    """An accepted model: the converted bytes, and the facts that the registry stores with the version."""
+    """An accepted model: the converted bytes, and the facts that the registry stores with the version.
+
+    Where LiteRT cannot run the model there are no converted bytes, and `fallback` says why: Keras runs it then.
+    """
 
     sha256: str
     byte_size: int
-    tflite: bytes
-    tflite_sha256: str
+    tflite: bytes | None
+    tflite_sha256: str | None
     input: InputSpec
     preprocessing: Preprocessing
     classes: int
@@ -47,6 +51,7 @@ class VettedModel:
     parameters: int
     parity: float
     keras_version: str
+    fallback: str | None = None
 
 
 def vet_model(
@@ -76,13 +81,14 @@ def vet_model(
         (private / REQUEST).write_text(json.dumps(request))
         _run_child(private, timeout_s)
         facts = _read_facts(private)
-        tflite = read_answer(private / CONVERTED, MAX_FILE_BYTES)
+        fallback = facts.get("fallback")
+        tflite = read_answer(private / CONVERTED, MAX_FILE_BYTES) if fallback is None else None
     try:
         return VettedModel(
             sha256=sha256,
             byte_size=byte_size,
             tflite=tflite,
-            tflite_sha256=hashlib.sha256(tflite).hexdigest(),
+            tflite_sha256=hashlib.sha256(tflite).hexdigest() if tflite is not None else None,
             input=InputSpec.from_json(facts["input"]),
             preprocessing=Preprocessing.from_json(facts["preprocessing"]),
             classes=int(facts["classes"]),
@@ -90,6 +96,7 @@ def vet_model(
             parameters=int(facts["parameters"]),
             parity=float(facts["parity"]),
             keras_version=str(facts["keras_version"]),
+            fallback=None if fallback is None else str(fallback)[:MAX_FALLBACK],
         )
     except (KeyError, TypeError, ValueError, Invalid) as exc:
         raise _no_answer() from exc

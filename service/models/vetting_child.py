@@ -33,6 +33,8 @@ MAX_FILE_BYTES = 1 * GIB
 MAX_OPEN_FILES = 256
 MAX_CLASSES = 10_000
 MAX_PARITY_DIFFERENCE = 1e-5
+# What LiteRT cannot convert, or answers otherwise, Keras runs. Everything else that is wrong with a model is a reason to refuse it.
+RUN_BY_KERAS = frozenset({"conversion", "parity"})
 PARITY_PICTURES = 32
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -67,7 +69,7 @@ def vet(request: dict[str, Any]) -> dict[str, Any]:
 
     with zipfile.ZipFile(MODEL) as archive:
         check_weights(archive.read(WEIGHTS))
-    model = _load()
+    model = load_model()
     spec = _input_spec(model)
     classes = _class_count(model)
     if request["labels"] is not None and request["labels"] != classes:
@@ -76,21 +78,28 @@ def vet(request: dict[str, Any]) -> dict[str, Any]:
     if request["preprocessing"] is not None:
         recipe = Preprocessing.from_json(request["preprocessing"])
         recipe.require_fit(spec)
-    tflite = _convert(model)
     inputs = _parity_inputs(spec, recipe)
-    difference, probabilities = _compare(model, tflite, spec, classes, inputs)
+    expected = _answers(model, inputs)
+    difference, fallback = 0.0, None
+    try:
+        difference = _compare(expected, _convert(model), spec, inputs)
+    except BadModel as exc:
+        if exc.reason not in RUN_BY_KERAS:
+            raise
+        fallback = exc.detail
     return {
         "keras_version": keras_version,
         "input": spec.to_json(),
         "preprocessing": recipe.to_json(),
         "classes": classes,
-        "probabilities": probabilities,
+        "probabilities": bool(expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=1e-3)),
         "parameters": model.count_params(),
         "parity": difference,
+        "fallback": fallback,
     }
 
 
-def _load() -> "keras.Model":
+def load_model() -> "keras.Model":
     import keras
 
     try:
@@ -138,6 +147,8 @@ def _convert(model: "keras.Model") -> bytes:
     try:
         model.export(CONVERTED, format="litert", verbose=False)
         return Path(CONVERTED).read_bytes()
+    except OSError as exc:  # no fault of the model's
+        raise _fault(exc, "disk", "There is no room to convert the model") from exc
     except Exception as exc:
         raise _fault(exc, "conversion", "The model cannot be converted to LiteRT") from exc
 
@@ -158,20 +169,25 @@ def _parity_inputs(spec: InputSpec, recipe: Preprocessing) -> npt.NDArray[np.flo
     return np.stack([to_model_input(picture, spec, recipe) for picture in pictures])
 
 
-def _compare(
-    model: "keras.Model", tflite: bytes, spec: InputSpec, classes: int, inputs: npt.NDArray[np.float32]
-) -> tuple[float, bool]:
-    """Give the largest difference between Keras and LiteRT, one by one and in bulk, and whether the scores are probabilities.
+def _answers(model: "keras.Model", inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    try:
+        answers = np.asarray(model.predict_on_batch(inputs), np.float32)
+    except Exception as exc:
+        raise _fault(exc, "output", "The model cannot be run") from exc
+    if not np.isfinite(answers).all():
+        raise BadModel("output", "The model answers with NaN or infinity on ordinary pictures.")
+    return answers
+
+
+def _compare(expected: npt.NDArray[np.float32], tflite: bytes, spec: InputSpec, inputs: npt.NDArray[np.float32]) -> float:
+    """Give the largest difference between Keras and LiteRT, one by one and in bulk.
 
     Scores beyond 1 are compared relative to the largest of them, since logits have no fixed scale.
     """
     from service.models.runtime import CHUNK, LiteRTModel
 
-    expected = np.asarray(model.predict_on_batch(inputs), np.float32)
-    if not np.isfinite(expected).all():
-        raise BadModel("output", "The model answers with NaN or infinity on ordinary pictures.")
     try:
-        converted = LiteRTModel(tflite, spec, [str(index) for index in range(classes)])
+        converted = LiteRTModel(tflite, spec, [str(index) for index in range(expected.shape[1])])
         single = np.concatenate([converted.predict(picture[None]) for picture in inputs])
         bulk = converted.predict(np.resize(inputs, (CHUNK, *spec.shape)))[: len(inputs)]
     except PixrefError as exc:
@@ -182,8 +198,7 @@ def _compare(
             "parity",
             f"LiteRT and Keras differ by {difference:.2g} on the same pictures; the limit is {MAX_PARITY_DIFFERENCE:.0e}.",
         )
-    probabilities = bool(expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=1e-3))
-    return difference, probabilities
+    return difference
 
 
 def _fault(exc: Exception, reason: str, what: str) -> BadModel:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from schema.session import Sessions
 from schema.tables import Model, ModelVersion
-from service.models.damage import KeptFile, clear_version, mark_version
+from service.models.damage import KeptFile, clear_version, kept_files, mark_version
 from service.upkeep.fixity import WHOLE_STORE_WITHIN, Health, health_of
 from storage.base import ObjectStore
 
@@ -21,12 +21,12 @@ SHARE = 20
 
 @dataclass(frozen=True, slots=True)
 class VersionTarget:
-    """A version with its files. `damage` is what is known already."""
+    """A version with its files: what was registered, and what was converted from it if that could be. `damage` is what is known already."""
 
     version_id: int
     name: str
     damage: str | None
-    files: tuple[KeptFile, KeptFile]
+    files: tuple[KeptFile, ...]
 
 
 @dataclass(slots=True)
@@ -58,10 +58,7 @@ def version_targets(
                 row.id,
                 f"model {name} version {row.number}",
                 row.damage,
-                (
-                    KeptFile(row.artifact_key, row.artifact_sha256, row.artifact_size),
-                    KeptFile(row.litert_key, row.litert_sha256, row.litert_size),
-                ),
+                kept_files(row),
             )
             for row, name in session.execute(query)
         ]

@@ -94,6 +94,7 @@ WAYS = {
     "delete.done": Way({"do": "delete"}, ABSENT, _keep),
     "restore.unqueued": Way({"do": "restore"}, ABSENT, _delete(WEEK)),
     "restore.done": Way({"do": "restore"}, PRESENT, _delete(WEEK)),
+    "load.": Way({"do": "predict"}, PRESENT, _keep),
     "predict.": Way({"do": "predict"}, PRESENT, _keep),
     "predict_many.": Way({"do": "predict many"}, PRESENT, _keep),
     "register.begun": Way({"do": "register", "order": 1}, PRESENT, _keep),

@@ -201,7 +201,7 @@ def test_a_herd_on_a_cold_model_loads_it_once(register: Registering, sessions: S
 
 def test_a_file_that_is_missing_or_altered_is_not_run(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
     register()
-    key = find_version(sessions, "digits").litert_key
+    key = find_version(sessions, "digits").runs.key
     data = store.get_object(key)
     for altered in (data[:-1] + b"\0", data[:100], data + b"more"):
         store.delete_object(key)
@@ -222,7 +222,7 @@ def test_a_file_that_is_missing_or_altered_is_not_run(register: Registering, ses
 def test_the_same_file_heals_a_damaged_version(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
     register()
     before = find_version(sessions, "digits")
-    store.delete_object(before.litert_key)
+    store.delete_object(before.runs.key)
     with pytest.raises(ModelUnavailable):
         ModelServer(sessions, store).get(ModelRef("digits"))
     with pytest.raises(StoreUnavailable):
@@ -230,8 +230,8 @@ def test_the_same_file_heals_a_damaged_version(register: Registering, sessions: 
     assert [each.damage for each in list_versions(sessions)] == ["lost"]
     assert register() == 1
     after = find_version(sessions, "digits")
-    assert (after.version_id, after.litert_sha256) == (before.version_id, before.litert_sha256)
-    assert after.litert_key != before.litert_key
+    assert (after.version_id, after.runs.sha256) == (before.version_id, before.runs.sha256)
+    assert after.runs.key != before.runs.key
     assert [each.damage for each in list_versions(sessions)] == [None]
     assert ModelServer(sessions, store).get(ModelRef("digits")).artifact.number == 1
     expire_leases(sessions)
@@ -241,7 +241,7 @@ def test_the_same_file_heals_a_damaged_version(register: Registering, sessions: 
 
 def test_an_overtaken_healing_changes_nothing(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
     register()
-    store.delete_object(find_version(sessions, "digits").litert_key)
+    store.delete_object(find_version(sessions, "digits").runs.key)
     with pytest.raises(ModelUnavailable):
         ModelServer(sessions, store).get(ModelRef("digits"))
 

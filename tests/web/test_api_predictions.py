@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from schema.session import Sessions
+from service import errors
 from service.embedded.minio import MinioServer
+from service.models.runtime import LiteRTModel
 from service.settings import PROJECT_DIR
 from storage.base import ObjectStore
 from tests.conftest import ROOT_PASSWORD, ROOT_USER, TokenClient
@@ -113,6 +115,37 @@ def test_what_is_broken_behind_it(editor_client: TokenClient, sessions: Sessions
     assert editor_client.delete(f"{API}/images/{image['id']}").status_code == 204
     assert_problem(editor_client.post(url, json={}), 404, "not_found")
     assert one(sessions, "SELECT count(*) FROM pixref.prediction") == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.Busy("64 pictures wait"), 503, "busy"),
+        (errors.ModelLoading("it is being loaded"), 503, "model_loading"),
+        (errors.ModelTimeout("it took too long"), 504, "model_timeout"),
+        (errors.PredictorCrashed("it broke down"), 503, "predictor_crashed"),
+    ],
+)
+def test_what_may_succeed_later_says_when(
+    editor_client: TokenClient,
+    mnist_model: int,
+    monkeypatch: pytest.MonkeyPatch,
+    error: errors.PixrefError,
+    status: int,
+    code: str,
+) -> None:
+    def refuse(_picture: object) -> None:
+        raise error
+
+    image = editor_client.post(f"{API}/images", data=form_of(make_png())).get_json()
+    monkeypatch.setattr(LiteRTModel, "answer", lambda _self, picture: refuse(picture))
+    for answer in (
+        editor_client.post(f"{API}/images/{image['id']}/predictions", json={}),
+        editor_client.post(f"{API}/predict", data=form_of(make_png())),
+    ):
+        assert_problem(answer, status, code)
+        assert answer.headers["Retry-After"] == "2"
+        assert answer.get_json()["retryable"]
 
 
 WEB_PROCESS = """

@@ -14,7 +14,16 @@ from service.web.api.shapes import ModelChoice, ModelList, ModelVersionInfo, Pre
 from service.web.context import actor, context
 from service.web.files import read_file
 
-MODEL_ERRORS = (errors.ModelInput, errors.ModelOutputInvalid, errors.ModelUnavailable)
+MODEL_ERRORS = (
+    errors.Busy,
+    errors.ModelCorrupt,
+    errors.ModelInput,
+    errors.ModelLoading,
+    errors.ModelOutputInvalid,
+    errors.ModelTimeout,
+    errors.ModelUnavailable,
+    errors.PredictorCrashed,
+)
 
 
 @endpoint(

@@ -317,6 +317,7 @@ class ModelVersionInfo(Shape):
     sha256: str
     created_at: datetime
     damage: str | None = Field(description="lost or corrupt where its files in the bucket are not those that were registered")
+    runtime: str = Field(description="what runs it: litert, or keras where LiteRT cannot")
 
 
 class ModelList(Shape):

@@ -10,6 +10,7 @@ import pytest
 
 from service.datasets.idx import load_split
 from service.errors import ModelInput, ModelOutputInvalid, ModelUnavailable
+from service.models import runtime
 from service.models.preprocessing import to_model_input
 from service.models.runtime import CHUNK, LiteRTModel
 from service.models.vetting import VettedModel
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def model(vetted_mnist: VettedModel, labels: list[str]) -> LiteRTModel:
-    return LiteRTModel(vetted_mnist.tflite, vetted_mnist.input, labels)
+    return LiteRTModel(vetted_mnist.tflite or b"", vetted_mnist.input, labels)
 
 
 @pytest.fixture
@@ -67,6 +68,28 @@ def test_threads_share_one_model(model: LiteRTModel, batch: np.ndarray) -> None:
         assert all(pool.map(check, range(800)))
 
 
+@pytest.mark.parametrize("worth_it", [0.0, 1e9], ids=["one by one", "together"])
+def test_pictures_that_wait_together_get_their_own_answers(
+    vetted_mnist: VettedModel, labels: list[str], batch: np.ndarray, monkeypatch: pytest.MonkeyPatch, worth_it: float
+) -> None:
+    monkeypatch.setattr(runtime, "WORTH_IT", worth_it)
+    model = LiteRTModel(vetted_mnist.tflite or b"", vetted_mnist.input, labels)
+    assert (model._together is not None) == (worth_it > 0)
+    expected = model.predict(batch)
+    broken = batch[0].copy()
+    broken[10:20, 10:20] = np.nan
+
+    def ask(index: int) -> bool:
+        if index % 7 == 0:
+            with pytest.raises(ModelOutputInvalid):
+                model.answer(broken)
+            return True
+        return bool(np.allclose(model.answer(batch[index % 200]), expected[index % 200], atol=1e-5))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(1000)))
+
+
 def test_an_answer_is_not_changed_by_the_next_one(model: LiteRTModel, batch: np.ndarray) -> None:
     first = model.predict(batch[:1])
     kept = first.copy()
@@ -91,7 +114,7 @@ def test_answers_that_are_not_numbers_are_refused(model: LiteRTModel, batch: np.
 
 
 def test_another_number_of_scores_than_labels_is_refused(vetted_mnist: VettedModel, batch: np.ndarray) -> None:
-    model = LiteRTModel(vetted_mnist.tflite, vetted_mnist.input, ["even", "odd"])
+    model = LiteRTModel(vetted_mnist.tflite or b"", vetted_mnist.input, ["even", "odd"])
     with pytest.raises(ModelOutputInvalid, match=r"\(1, 10\)"):
         model.predict(batch[:1])
 
