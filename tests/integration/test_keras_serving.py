@@ -153,6 +153,7 @@ def test_a_process_that_dies_is_replaced(model: KerasModel, known: dict[str, np.
     before = pid_of(model)
     os.kill(before, signal.SIGKILL)
     eventually(lambda: model._children[0].process.poll() is not None)
+    model.await_start()  # which may take longer than a caller waits
     np.testing.assert_allclose(model.answer(picture), scores, atol=1e-5)
     assert pid_of(model) != before
     # In the middle of one, whoever asked is told, and the next one is answered.
@@ -173,6 +174,7 @@ def test_a_process_that_dies_is_replaced(model: KerasModel, known: dict[str, np.
     os.kill(stopped, signal.SIGKILL)
     asking.join(30)
     assert [type(each) for each in told] == [PredictorCrashed]
+    model.await_start()  # which may take longer than a caller waits
     np.testing.assert_allclose(model.answer(picture), scores, atol=1e-5)
 
 
@@ -181,6 +183,7 @@ def test_one_that_does_not_answer_is_stopped_and_the_queue_is_short(
 ) -> None:
     picture, scores = known["pictures"][0], known["scores"][0]
     model._breakdowns.clear()
+    model.await_start()
     model.answer(picture)
     monkeypatch.setattr(keras_process, "PATIENCE_S", 1.0)
     stopped = pid_of(model)
@@ -203,6 +206,7 @@ def test_one_that_does_not_answer_is_stopped_and_the_queue_is_short(
     assert not psutil.pid_exists(stopped) or psutil.Process(stopped).status() == psutil.STATUS_ZOMBIE
     monkeypatch.undo()
     model._breakdowns.clear()
+    model.await_start()  # which may take longer than a caller waits
     np.testing.assert_allclose(model.answer(picture), scores, atol=1e-5)
 
 
