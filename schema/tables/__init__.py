@@ -5,7 +5,7 @@
     image ─1 image_likeness, image ─< near_duplicate >─ image
     image ─< image_tag >─ tag          image ─< label_event
     model ─< model_version ─< model_class >─ label
-    model_version ─< model_alias
+    model_version ─< model_alias, model ─< model_alias_event
     model_version ─< evaluation >─ snapshot, evaluation ─< evaluation_cell, evaluation ─< evaluation_bin
     snapshot ─< snapshot_image >─ image, snapshot ─< model_version   (what it was trained on)
     image ─< prediction >─ model_version
@@ -25,7 +25,7 @@ from schema.tables.evaluations import Evaluation, EvaluationBin, EvaluationCell
 from schema.tables.images import Image, ImageFacts, ImageTag, LabelEvent, Thumbnail
 from schema.tables.jobs import Job
 from schema.tables.likeness import ImageLikeness, NearDuplicate
-from schema.tables.models import Model, ModelAlias, ModelClass, ModelVersion, Prediction
+from schema.tables.models import Model, ModelAlias, ModelAliasEvent, ModelClass, ModelVersion, Prediction
 from schema.tables.objects import DirectUpload, IdempotencyKey, ObjectDeletion
 from schema.tables.snapshots import Snapshot, SnapshotImage
 from schema.tables.words import Label, Tag
@@ -48,6 +48,7 @@ __all__ = [
     "LabelEvent",
     "Model",
     "ModelAlias",
+    "ModelAliasEvent",
     "ModelClass",
     "ModelVersion",
     "NearDuplicate",

@@ -50,6 +50,7 @@ class ModelVersion(Base):
             "num_nulls(litert_key, litert_sha256, litert_size) = CASE runtime WHEN 'litert' THEN 0 ELSE 3 END",
             name="runtime_has_file",
         ),
+        CheckConstraint("(state = 'RETIRED') = (retired_at IS NOT NULL)", name="retired_has_time"),
         CheckConstraint("damage IN ('lost', 'corrupt')", name="damage"),
         CheckConstraint("(damage IS NULL) = (damaged_at IS NULL)", name="damage_has_time"),
         CheckConstraint(
@@ -75,6 +76,7 @@ class ModelVersion(Base):
     verified_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), comment="when its files were last read back and compared with their SHA-256, by fsck"
     )
+    retired_at: Mapped[datetime | None] = mapped_column(comment="since when no new prediction is made by it")
     snapshot_id: Mapped[int | None] = mapped_column(
         ForeignKey(f"{SCHEMA}.snapshot.id", ondelete="RESTRICT"),
         comment="the pictures that it was trained on, where they are known",
@@ -116,6 +118,30 @@ class ModelAlias(Base):
     model_version_id: Mapped[int]
     updated_by: Mapped[AccountRef]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ModelAliasEvent(Base):
+    __tablename__ = "model_alias_event"
+    __table_args__ = (
+        Index("ix_model_alias_event_model_id_alias_id", "model_id", "alias", "id"),
+        CheckConstraint("from_version_id IS DISTINCT FROM to_version_id", name="is_a_change"),
+        {"comment": "Every move of an alias, written by a trigger, append-only."},
+    )
+    id: Mapped[Id]
+    model_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.model.id", ondelete="CASCADE"))
+    alias: Mapped[str]
+    from_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.model_version.id", ondelete="CASCADE"), comment="NULL: it named none"
+    )
+    to_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.model_version.id", ondelete="CASCADE"), comment="NULL: it was removed"
+    )
+    is_rollback: Mapped[bool] = mapped_column(server_default=text("false"))
+    account_id: Mapped[AccountRef]
+    database_user: Mapped[str] = mapped_column(
+        server_default=text("session_user"), comment="who, when the change came by plain SQL"
+    )
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Prediction(Base):

@@ -57,8 +57,8 @@ class Artifact:
         return self.litert or self.keras
 
 
-def list_versions(sessions: Sessions) -> list[VersionInfo]:
-    """Return every version that was ever ready, by model and newest first."""
+def list_versions(sessions: Sessions, *, model: str | None = None) -> list[VersionInfo]:
+    """Return every version that was ever ready, of one model or of all, by model and newest first."""
     aliases = func.array(
         select(ModelAlias.alias)
         .where(ModelAlias.model_version_id == ModelVersion.id)
@@ -93,6 +93,8 @@ def list_versions(sessions: Sessions) -> list[VersionInfo]:
         .where(ModelVersion.state != "PENDING")
         .order_by(Model.name, ModelVersion.number.desc())
     )
+    if model is not None:
+        query = query.where(Model.name == clean_name(model, field="model"))
     with sessions() as session:
         return [VersionInfo(*row) for row in session.execute(query)]
 

@@ -151,7 +151,7 @@ def test_only_ready_pictures_are_in_any_view(
 
 def test_no_view_shows_keys_or_secrets(admin: Connection) -> None:
     found = admin.scalars(text("SELECT pg_get_viewdef(c.oid) FROM pg_class c WHERE relnamespace = 'catalog'::regnamespace")).all()
-    assert len(found) == 24
+    assert len(found) == 25
     for definition in found:
         for secret in ("object_key", "artifact_key", "litert_key", "token", "idempotency", "args", "thumbnail.data,"):
             assert secret not in definition

@@ -1,5 +1,7 @@
 """Training and measuring by API and page: what the forms ask for, what the pages show, and what is refused."""
 
+from collections.abc import Callable
+
 import pytest
 
 from schema.session import Sessions
@@ -130,3 +132,27 @@ def test_charts_are_what_their_numbers_say() -> None:
     assert curve([3.0], highest=3.0) == [(0, 1)]
     assert curve([0.0, 0.0], highest=0.0) == [(0, 0), (1, 0)]
     assert [shade(share) for share in (0, 0.001, 0.5, 0.94, 1)] == [0, 1, 5, 9, 10]
+
+
+def test_versions_are_promoted_and_retired_by_page(
+    editor_client: TokenClient, viewer_client: TokenClient, mnist_model: int, register_mnist: Callable[[list[str]], int]
+) -> None:
+    register_mnist([str(9 - number) for number in range(10)])
+    page = editor_client.get("/models").text
+    assert page.count("Make it champion") == page.count("Retire</button>") == page.count("Roll back") == 1
+    for step, words in (
+        ("2/alias", "mnist version 2 is champion now"),
+        ("1/retire", "mnist version 1 is retired"),
+        ("1/restore", "mnist version 1 is ready again"),
+        ("rollback", "mnist version 1 is champion again, in place of version 2"),
+    ):
+        answer = editor_client.post(f"/models/mnist/{step}", follow_redirects=True)
+        assert answer.status_code == 200
+        assert words in answer.text
+    late = editor_client.post("/models/mnist/2/alias", data={"expected": "2"})
+    assert late.status_code == 409
+    assert "names version 1 and not version 2" in late.text
+    shown = viewer_client.get("/models/mnist/history").text
+    assert shown.count("rolled back") == 1
+    assert "Make it champion" not in viewer_client.get("/models").text
+    assert viewer_client.post("/models/mnist/2/alias").status_code == 403

@@ -1,6 +1,7 @@
 """The OpenAPI document: whole, and true of what the API answers."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
         assert each["security"] == [{"bearer": []}]
         assert each["x-role"] in ("viewer", "editor", "admin")
         assert ("requestBody" in each) == (
-            method in ("post", "put", "patch") and not path.endswith(("/restore", "/complete", "/cancel"))
+            method in ("post", "put", "patch") and not path.endswith(("/restore", "/complete", "/cancel", "/rollback", "/retire"))
         )
         for status, answer in each["responses"].items():
             assert answer["description"], (path, status)
@@ -101,7 +102,12 @@ def check(name: str, answer: TestResponse) -> Any:
 
 
 def test_answers_are_what_is_declared(
-    client: TokenClient, sessions: Sessions, store: MinioStore, door_url: str, mnist_model: int
+    client: TokenClient,
+    sessions: Sessions,
+    store: MinioStore,
+    door_url: str,
+    mnist_model: int,
+    register_mnist: Callable[[list[str]], int],
 ) -> None:
     image = check(
         "upload_image", client.post(f"{PREFIX}/images", data=form_of(make_png(BIG, BIG), label="7", attributes='{"a": 1.5}'))
@@ -139,6 +145,17 @@ def test_answers_are_what_is_declared(
     check("predict_image", client.post(f"{url}/predictions", json={}))
     check("predict_file", client.post(f"{PREFIX}/predict", data=form_of()))
     check("list_models", client.get(f"{PREFIX}/models"))
+    mnist = f"{PREFIX}/models/mnist"
+    check("get_model", client.get(mnist))
+    check("move_alias", client.put(f"{mnist}/aliases/champion", json={"version": 1, "expected": 1}))
+    check("move_alias", client.put(f"{mnist}/aliases/other", json={"version": 1, "expected": None}))
+    check("remove_alias", client.delete(f"{mnist}/aliases/other"))
+    check("model_history", client.get(f"{mnist}/history"))
+    second = register_mnist([str(9 - number) for number in range(10)])
+    check("move_alias", client.put(f"{mnist}/aliases/champion", json={"version": second}))
+    check("roll_back_alias", client.post(f"{mnist}/aliases/champion/rollback"))
+    check("retire_version", client.post(f"{mnist}/versions/{second}/retire"))
+    check("restore_version", client.post(f"{mnist}/versions/{second}/restore"))
     job = check("predict_images", client.post(f"{PREFIX}/predictions", json={"ids": [1, 2]}))
     check("predict_images", client.post(f"{PREFIX}/predictions", json={"where": "width > 10", "version": 1, "again": True}))
     check(
@@ -182,6 +199,7 @@ def test_answers_are_what_is_declared(
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
         "patch_image", "label_images", "tag_images", "predict_images", "list_jobs", "get_job", "cancel_job",
+        "get_model", "move_alias", "roll_back_alias", "remove_alias", "model_history", "retire_version", "restore_version",
         "train_model", "evaluate_model", "get_evaluations", "get_evaluation",
         *(name.format(kind) for kind in ("label", "tag") for name in ("list_{}s", "create_{}", "get_{}", "change_{}", "merge_{}", "delete_{}")),
     }, "a new endpoint has to be called here"  # fmt: skip

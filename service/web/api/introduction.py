@@ -59,13 +59,17 @@ _JOBS = """\
 Long work is a job: `id, task, state (queued, running, succeeded, failed or cancelled), progress (0 to 1), message, error {code, detail},
 result, created_at, finished_at` and more. A worker does it; jobs that wait and jobs whose worker died are taken up within a minute."""
 
+_MODELS = """\
+A version never changes; aliases (`champion` is the one that everybody gets who names none) move from one to another ([docs/models.md](models.md))."""
+
 _LEARNING = """\
 Both begin by freezing the labelled pictures that are meant: a snapshot, whose digest says exactly what a version learned from, or was measured by
 ([docs/models.md](models.md))."""
 
 SECTIONS: dict[str, tuple[frozenset[str], str]] = {
     "Jobs": (frozenset({"jobs"}), _JOBS),
-    "Predictions": (frozenset({"predictions", "predict", "models"}), _PREDICTIONS),
+    "Predictions": (frozenset({"predictions", "predict"}), _PREDICTIONS),
+    "Models": (frozenset({"models"}), _MODELS),
     "Training and measuring": (frozenset({"trainings", "evaluations"}), _LEARNING),
     "Direct uploads": (frozenset({"uploads"}), _UPLOADS),
     "Pictures": (frozenset({"images", "trash"}), _PICTURES),
@@ -74,5 +78,5 @@ SECTIONS: dict[str, tuple[frozenset[str], str]] = {
 }
 """Sections of the reference: the words of paths that belong to each (the first that fits), and what is said of it."""
 
-ORDER = ("Pictures", "Labels and tags", "Direct uploads", "SQL", "Predictions", "Training and measuring", "Jobs")
+ORDER = ("Pictures", "Labels and tags", "Direct uploads", "SQL", "Predictions", "Models", "Training and measuring", "Jobs")
 """How the sections follow each other; others come behind."""

@@ -4,13 +4,12 @@ from werkzeug.datastructures import FileStorage
 
 from service import errors
 from service.accounts.actor import Role
-from service.models.registry import list_versions
 from service.models.serving import ModelRef
 from service.settings import KIB
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
 from service.web.api.openapi import STORE_ERRORS
-from service.web.api.shapes import ModelChoice, ModelList, ModelVersionInfo, Prediction
+from service.web.api.shapes import ModelChoice, Prediction
 from service.web.context import actor, context
 from service.web.files import read_file
 
@@ -64,10 +63,3 @@ def predict_file(file: FileStorage, form: ModelChoice) -> Answer:
     return Prediction.model_validate(
         ctx.models.predict_bytes(data, ModelRef(form.model, form.version, form.alias), limits=ctx.limits)
     )
-
-
-@endpoint(api, "GET", "/models", Role.VIEWER, summary="Models and their versions", answers={200: ModelList})
-def list_models() -> Answer:
-    """Every version with its aliases, labels, input, preprocessing recipe, metrics and the SHA-256 of its `.keras` file, newest first within its
-    model."""
-    return ModelList(items=[ModelVersionInfo.model_validate(item) for item in list_versions(context().sessions)])

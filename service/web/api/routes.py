@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response
 
 from service.web.access import access
-from service.web.api import api, editing, images, jobs, learning, predictions, sql, uploads, words  # noqa: F401  (registers the endpoints)
+from service.web.api import api, editing, images, jobs, learning, models, predictions, sql, uploads, words  # noqa: F401  (registers the endpoints)
 from service.web.api.openapi import document
 from service.web.context import context
 

@@ -1,12 +1,14 @@
 """The models page: every version, what it takes, what it makes of it and how well."""
 
-from flask import render_template
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.models.registry import list_versions
+from service.models import aliases
+from service.models.registry import CHAMPION, list_versions
 from service.models.spec import InputSpec, Preprocessing
 from service.web.access import access
-from service.web.context import context
+from service.web.context import actor, context
 from service.web.pages.blueprint import pages
 from service.web.pages.words import input_in_words, recipe_in_words
 
@@ -23,4 +25,52 @@ def models() -> str:
         )
         for version in list_versions(context().sessions)
     ]
-    return render_template("models.html", versions=versions)
+    champions = {version.model: version.version for version, _, _ in versions if CHAMPION in version.aliases}
+    return render_template("models.html", versions=versions, champion=CHAMPION, champions=champions)
+
+
+@pages.get("/models/<name>/history")
+@access(Role.VIEWER)
+def model_history(name: str) -> str:
+    """Show what a model's aliases named when."""
+    return render_template("model_history.html", name=name, events=aliases.history(context().sessions, name))
+
+
+@pages.post("/models/<name>/<int:version>/alias")
+@access(Role.EDITOR)
+def promote(name: str, version: int) -> Response:
+    """Let an alias name a version, if it still names the one that the page showed."""
+    form = request.form
+    alias = form.get("alias", "").strip() or CHAMPION
+    shown = form.get("expected", "")
+    expected = int(shown) if shown.isascii() and shown.isdecimal() and len(shown) < 10 else aliases.ANYTHING
+    moved = aliases.move_alias(context().sessions, name, alias, version, expected=expected, actor=actor())
+    flash(f"{name} version {moved.to_version} is {alias} now.", "success")
+    return redirect(url_for("pages.models"), 303)
+
+
+@pages.post("/models/<name>/rollback")
+@access(Role.EDITOR)
+def roll_back(name: str) -> Response:
+    """Take the champion's last move back."""
+    moved = aliases.roll_back(context().sessions, name, actor=actor())
+    flash(f"{name} version {moved.to_version} is champion again, in place of version {moved.from_version}.", "success")
+    return redirect(url_for("pages.models"), 303)
+
+
+@pages.post("/models/<name>/<int:version>/retire")
+@access(Role.EDITOR)
+def retire(name: str, version: int) -> Response:
+    """Let no new prediction be made by a version."""
+    aliases.retire(context().sessions, name, version)
+    flash(f"{name} version {version} is retired; its predictions stay.", "success")
+    return redirect(url_for("pages.models"), 303)
+
+
+@pages.post("/models/<name>/<int:version>/restore")
+@access(Role.EDITOR)
+def restore_version(name: str, version: int) -> Response:
+    """Take a retired version back."""
+    aliases.restore(context().sessions, name, version)
+    flash(f"{name} version {version} is ready again.", "success")
+    return redirect(url_for("pages.models"), 303)
