@@ -1,6 +1,7 @@
 """`pixref doctor`: every part, what is wrong with it, and how to mend it."""
 
 import shutil
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import click
 
 from service.cli.output import write_json
 from service.errors import PixrefError
+from service.models.confinement import allowed_here
 from service.models.serving import ModelServer
 from service.settings import Settings
 from service.upkeep import checks
@@ -54,6 +56,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
         else:
             sound.add(part)
             yield Finding(part, "ok", "")
+    try:
+        missing = allowed_here().missing
+    except (OSError, subprocess.SubprocessError) as exc:
+        yield Finding("sandbox", "broken", f"no process can be started to open models in: {exc}")
+    else:
+        # Not broken: what holds is enough for models that one trusts.
+        yield Finding(
+            "sandbox", "ok", f"models are opened without {'; '.join(missing)}, which this system lacks" if missing else ""
+        )
 
 
 def _write(finding: Finding) -> None:

@@ -1,6 +1,6 @@
 """The process in which a model runs that LiteRT cannot: `python -m service.models.keras_child`, in the folder that holds `model.keras`.
 
-Loads the model under the limits of vetting, and answers questions on its standard input, which is a socket, until that ends. See
+Loads the model, confined as in vetting, and answers questions on its standard input, which is a socket, until that ends. See
 `service.models.keras_process`, which asks.
 """
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from service.models.vetting_child import limit_process, load_model
+from service.models.confinement import confine
+from service.models.vetting_child import load_model
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ _PARENT = os.getppid()
 
 
 def main() -> None:
-    limit_process(CPU_SECONDS)
+    confine(Path.cwd(), cpu_seconds=CPU_SECONDS)
     # Before the first answer the other end cannot tell a slow start from a broken model.
     model = load_model()
     shape = tuple(model.inputs[0].shape[1:])

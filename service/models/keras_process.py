@@ -32,11 +32,12 @@ from service.errors import (
     PredictorCrashed,
 )
 from service.models.combining import Combiner, loosely
+from service.models.confinement import MAX_FILE_BYTES
 from service.models.keras_child import ANSWERED, LENGTH, MAX_REASON
 from service.models.runtime import CHUNK, Batch, require_fit
 from service.models.spec import InputSpec
 from service.models.vetting import child_environment, read_answer
-from service.models.vetting_child import MAX_FILE_BYTES, MODEL
+from service.models.vetting_child import MODEL
 
 # A start beyond this is given up.
 START_S = 60.0

@@ -19,7 +19,7 @@ from schema.base import LEASE
 from schema.queries.deletions import abandon_versions, queue_objects
 from schema.queries.words import current_names, ensure_words
 from schema.session import Sessions
-from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
+from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, UploadInterrupted
 from service.failpoints import failpoint
@@ -28,8 +28,11 @@ from service.models.registry import CHAMPION
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
 from service.names import clean_name
+from service.pictures.reading import read_many
 from storage.base import ObjectStore
 
+# Real pictures by which a model's two forms are compared, beside made ones.
+COMPARED, COMPARED_MAX_BYTES = 16, 1024 * 1024
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -37,7 +40,13 @@ class Vet(Protocol):
     """`vet_model`, or what stands in for it."""
 
     def __call__(
-        self, path: Path, *, labels: Sequence[str] | None, preprocessing: Preprocessing | None, work_dir: Path
+        self,
+        path: Path,
+        *,
+        labels: Sequence[str] | None,
+        preprocessing: Preprocessing | None,
+        work_dir: Path,
+        pictures: Sequence[bytes] = (),
     ) -> VettedModel: ...
 
 
@@ -113,6 +122,7 @@ def _begin(
             "parameters": vetted.parameters,
             **({"litert_max_difference": vetted.parity} if vetted.tflite is not None else {"not_converted": vetted.fallback}),
             "keras": vetted.keras_version,
+            "sandbox": dict(vetted.sandbox),
         },
         snapshot_id=snapshot_id,
         created_by=actor.account_id,
@@ -155,6 +165,18 @@ def check_name(name: str) -> None:
         raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
 
 
+def _newest_pictures(sessions: Sessions, store: ObjectStore) -> list[bytes]:
+    """Return a few real pictures, none of them large, by which Keras and LiteRT are compared."""
+    with sessions() as session:
+        ids = session.scalars(
+            select(Image.id)
+            .where(Image.state == "READY", Image.damage.is_(None), Image.byte_size <= COMPARED_MAX_BYTES)
+            .order_by(Image.id.desc())
+            .limit(COMPARED)
+        ).all()
+    return [data for data in read_many(sessions, store, ids).values() if isinstance(data, bytes)]
+
+
 def register_model(
     sessions: Sessions,
     store: ObjectStore,
@@ -184,7 +206,8 @@ def register_model(
         known = _registered(session, name, hashlib.sha256(data).hexdigest(), names, preprocessing)
     if known is not None and not known.damaged:
         return known.number
-    vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir)
+    pictures = _newest_pictures(sessions, store)
+    vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir, pictures=pictures)
     if not vetted.probabilities:
         raise BadModel("output_values", "the model's outputs are not probabilities: end it with a softmax layer")
     files = ModelFiles.fresh(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)

@@ -16,14 +16,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service.errors import BadModel, Invalid
 from service.models.archive import MAX_TOTAL_BYTES, MIB
+from service.models.confinement import MAX_FILE_BYTES, Held
 from service.models.spec import InputSpec, Preprocessing
-from service.models.vetting_child import CONVERTED, MAX_FILE_BYTES, MODEL, REQUEST, RESULT
+from service.models.vetting_child import CONVERTED, MODEL, REAL, REQUEST, RESULT
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class VettedModel:
     parity: float
     keras_version: str
     fallback: str | None = None
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+    """Which layers of `service.models.confinement` held."""
 
 
 def vet_model(
@@ -60,13 +63,14 @@ def vet_model(
     labels: Sequence[str] | None,
     preprocessing: Preprocessing | None,
     work_dir: Path,
+    pictures: Sequence[bytes] = (),
     timeout_s: float = 180,
 ) -> VettedModel:
     """Check the `.keras` file in a limited child process, convert it, and compare both on the same pictures.
 
     `labels` are the class names in the order of the model's output, None for as many as there are; `preprocessing` None
-    means the default recipe for the model's input. Takes seconds. Raises `BadModel` with a reason and leaves nothing behind
-    under `work_dir`.
+    means the default recipe for the model's input; `pictures` are real PNGs, by which both forms are compared as well. Takes
+    seconds. Raises `BadModel` with a reason and leaves nothing behind under `work_dir`.
     """
     if labels is not None and (len(set(labels)) != len(labels) or not all(label.strip() for label in labels)):
         raise BadModel("labels", "Every class needs a label of its own; one is empty or given twice.")
@@ -79,6 +83,8 @@ def vet_model(
             "cpu_seconds": math.ceil(timeout_s) * (os.cpu_count() or 1),
         }
         (private / REQUEST).write_text(json.dumps(request))
+        for number, data in enumerate(pictures):
+            (private / REAL.format(number)).write_bytes(data)
         _run_child(private, timeout_s)
         facts = _read_facts(private)
         fallback = facts.get("fallback")
@@ -97,6 +103,7 @@ def vet_model(
             parity=float(facts["parity"]),
             keras_version=str(facts["keras_version"]),
             fallback=None if fallback is None else str(fallback)[:MAX_FALLBACK],
+            sandbox={name: facts["sandbox"][name] for name in Held.__dataclass_fields__},
         )
     except (KeyError, TypeError, ValueError, Invalid) as exc:
         raise _no_answer() from exc

@@ -1,16 +1,14 @@
 """The process in which a foreign model file is opened: `python -m service.models.vetting_child`, in the folder of the request.
 
-Reads `request.json` and `model.keras` from its working directory, writes `result.json` and, when the model is accepted,
-`model.tflite` beside them. It runs without secrets in its environment, in its own session, under limits of memory, CPU time,
-open files and file sizes, and without network where the system allows a process to give it up. See `service.models.vetting`.
+Reads `request.json`, `model.keras` and real pictures from its working directory, writes `result.json` and, when the model is accepted,
+`model.tflite` beside them. It runs without secrets in its environment, in its own session, confined as far as the system allows
+(`service.models.confinement`). See `service.models.vetting`.
 """
 
-import ctypes
 import json
 import os
-import resource
-import sys
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,46 +17,22 @@ import numpy.typing as npt
 
 from service.errors import BadModel, PixrefError
 from service.models.archive import WEIGHTS, check_archive
+from service.models.confinement import GIB, MAX_ADDRESS_SPACE, confine
 from service.models.preprocessing import to_model_input
 from service.models.spec import MAX_SIDE, InputSpec, Preprocessing, default_preprocessing
+from service.png.pixels import decode_stored
 
 if TYPE_CHECKING:
     import keras
 
 MODEL, REQUEST, RESULT, CONVERTED = "model.keras", "request.json", "result.json", "model.tflite"
+REAL = "picture-{:03}.png"
 
-GIB = 1024**3
-MAX_ADDRESS_SPACE = 8 * GIB
-MAX_FILE_BYTES = 1 * GIB
-MAX_OPEN_FILES = 256
 MAX_CLASSES = 10_000
 MAX_PARITY_DIFFERENCE = 1e-5
 # What LiteRT cannot convert, or answers otherwise, Keras runs. Everything else that is wrong with a model is a reason to refuse it.
 RUN_BY_KERAS = frozenset({"conversion", "parity"})
 PARITY_PICTURES = 32
-
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-
-
-def limit_process(cpu_seconds: int) -> None:
-    """Take from this process, for good, what opening a model does not need."""
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: cpu_seconds,
-        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
-        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
-    }
-    # Other systems know this limit and refuse to set it.
-    if sys.platform == "linux":
-        limits[resource.RLIMIT_AS] = MAX_ADDRESS_SPACE
-    for kind, wanted in limits.items():
-        _, hard = resource.getrlimit(kind)
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(kind, (limit, limit))
-    # In namespaces of its own the process has no rights over the machine and no network. Some container runtimes refuse this;
-    # there the container's own rules remain. It has to come before the first thread is started.
-    if hasattr(libc := ctypes.CDLL(None), "unshare"):
-        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def vet(request: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +109,10 @@ def _class_count(model: "keras.Model") -> int:
     if len(model.outputs) != 1:
         raise BadModel("output_shape", f"The model has {len(model.outputs)} outputs; exactly one is accepted.")
     shape = tuple(model.outputs[0].shape)
+    if len(shape) == 2 and shape[1] == 1:
+        raise BadModel(
+            "output_shape", "The model has one output: give it one for each class, for yes and no two behind a softmax."
+        )
     if len(shape) != 2 or shape[1] is None or not 2 <= shape[1] <= MAX_CLASSES:
         raise BadModel(
             "output_shape", f"The model's output is {shape}; (None, classes) is accepted, with 2 to {MAX_CLASSES} classes."
@@ -154,7 +132,7 @@ def _convert(model: "keras.Model") -> bytes:
 
 
 def _parity_inputs(spec: InputSpec, recipe: Preprocessing) -> npt.NDArray[np.float32]:
-    """Prepare pictures of noise, of smooth shapes, and of one level, as users' pictures are prepared."""
+    """Prepare pictures of noise, of smooth shapes, of one level, and the real ones that were given, as users' pictures are prepared."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[0 : 1 : spec.height * 1j, 0 : 1 : spec.width * 1j]
     pictures = []
@@ -166,7 +144,8 @@ def _parity_inputs(spec: InputSpec, recipe: Preprocessing) -> npt.NDArray[np.flo
             picture = random.integers(0, 256, spec.shape, dtype=np.uint8)
         pictures.append(picture)
     pictures += [np.zeros(spec.shape, np.uint8), np.full(spec.shape, 255, np.uint8)]
-    return np.stack([to_model_input(picture, spec, recipe) for picture in pictures])
+    real = [decode_stored(file.read_bytes()) for file in sorted(Path().glob(REAL.format(0).replace("000", "*")))]
+    return np.stack([to_model_input(picture, spec, recipe) for picture in (*pictures, *real)])
 
 
 def _answers(model: "keras.Model", inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -219,9 +198,9 @@ def _refused(exc: BadModel) -> dict[str, Any]:
 
 def main() -> None:
     request = json.loads(Path(REQUEST).read_text())
-    limit_process(request["cpu_seconds"])
+    held = confine(Path.cwd(), cpu_seconds=request["cpu_seconds"])
     try:
-        result = {"accepted": vet(request)}
+        result = {"accepted": {**vet(request), "sandbox": asdict(held)}}
     except BadModel as exc:
         result = _refused(exc)
     except PixrefError as exc:

@@ -11,7 +11,7 @@ from tests.cli.conftest import Pixref
 from tests.conftest import PASSWORD
 from tests.servers import http_answer, read_request, tcp_server
 
-PARTS = ["database", "schema", "bucket", "signing host", "clock", "model"]
+PARTS = ["database", "schema", "bucket", "signing host", "clock", "model", "sandbox"]
 
 
 def findings(pixref: Pixref, **env: str) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -63,6 +63,7 @@ def test_a_part_that_needs_a_broken_one_is_left_open(pixref: Pixref, variables: 
         "signing host": "ok",
         "clock": "unknown",
         "model": "unknown",
+        "sandbox": "ok",
     }
     assert found["model"][1] == "mend first: schema"
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import BadModel
+from service.models.confinement import confine
 from service.models.preprocessing import scale_levels
 from service.models.spec import InputSpec, Preprocessing
 from service.models.training.plan import Plan
-from service.models.vetting_child import limit_process
 
 REQUEST, PROGRESS, RESULT = "request.json", "progress.jsonl", "result.json"
 BASE, TRAINED = "base.keras", "trained.keras"
@@ -144,7 +144,7 @@ def _numbers(logs: dict[str, float] | None) -> dict[str, float]:
 
 def main() -> None:
     request = json.loads(Path(REQUEST).read_text())
-    limit_process(request["cpu_seconds"])
+    confine(Path.cwd(), cpu_seconds=request["cpu_seconds"])
     try:
         result: dict[str, Any] = {"trained": train(request)}
     except BadModel as exc:
