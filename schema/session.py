@@ -141,8 +141,8 @@ def trouble_of(exc: Exception) -> DatabaseTrouble | None:
         return _STATES[state]
     if state.startswith(("08", "57P")):  # connection_exception; admin_shutdown, crash_shutdown, cannot_connect_now
         return DatabaseTrouble.UNAVAILABLE
-    if isinstance(exc.orig, psycopg2.OperationalError) and not state:
-        # No SQLSTATE: libpq failed before or while talking to the server.
+    if not state and (isinstance(exc.orig, psycopg2.OperationalError) or type(exc.orig) is psycopg2.DatabaseError):
+        # No SQLSTATE: libpq failed before or while talking to the server. In the middle of a COPY psycopg2 has no better name for it.
         return DatabaseTrouble.BUSY if _TOO_MANY.search(str(exc.orig)) else DatabaseTrouble.UNAVAILABLE
     return None
 

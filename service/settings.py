@@ -176,6 +176,11 @@ class Settings(_Web):
     max_form_mib: Annotated[int, Field(ge=1, le=10240)] = Field(
         200, validation_alias="PIXREF_MAX_FORM_MIB", description="largest plain form with many files, in MiB, 1-10240"
     )
+    max_model_mib: Annotated[int, Field(ge=1, le=512)] = Field(
+        256,
+        validation_alias="PIXREF_MAX_MODEL_MIB",
+        description="largest model file that can be sent to be registered, in MiB, 1-512",
+    )
     max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         50_000_000, validation_alias="PIXREF_MAX_PIXELS", description="largest width x height accepted, in pixels"
     )
@@ -225,6 +230,10 @@ class Settings(_Web):
     @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mib * MIB
+
+    @property
+    def max_model_bytes(self) -> int:
+        return self.max_model_mib * MIB
 
     @property
     def max_form_bytes(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from schema.session import Sessions
 from service.learning import evaluating, training
-from service.models import predicting
+from service.models import deposits, predicting
 from service.sql.ask import Door
 from service.work.running import Body, Running, Watch, run_job
 from storage.base import ObjectStore
@@ -34,7 +34,16 @@ def _train(running: Running, parts: Parts) -> Mapping[str, Any]:
     return training.train_on_selected(running, parts.sessions, parts.store, parts.door)
 
 
-TASKS: Mapping[str, Body[Parts]] = {predicting.TASK: _predict, training.TASK: _train, evaluating.TASK: _evaluate}
+def _register(running: Running, parts: Parts) -> Mapping[str, Any]:
+    return deposits.register_deposited(running, parts.sessions, parts.store)
+
+
+TASKS: Mapping[str, Body[Parts]] = {
+    predicting.TASK: _predict,
+    training.TASK: _train,
+    evaluating.TASK: _evaluate,
+    deposits.TASK: _register,
+}
 
 
 def do_job(parts: Parts, job_id: int, *, draining: threading.Event | None = None, watch: Watch | None = None) -> bool:

@@ -79,11 +79,15 @@ def command(
         f"macro F1 {_shown(info.macro_f1)}, log loss {_shown(info.log_loss)}, calibration error {_shown(info.calibration_error)}"
     )
     if info.leaked or info.leaked_near:
-        click.echo(
-            f"pixref: it was trained on {info.leaked} of these pictures, and on some that look like {info.leaked_near} of them: "
-            "on pictures that it has not seen it does worse",
-            err=True,
+        what = " and ".join(
+            words
+            for count, words in (
+                (info.leaked, f"on {info.leaked:,} of these pictures"),
+                (info.leaked_near, f"on some that look like {info.leaked_near:,} of them"),
+            )
+            if count
         )
+        click.echo(f"pixref: it was trained {what}: on pictures that it has not seen it does worse", err=True)
     sys.exit(3 if info.failed else 0)
 
 

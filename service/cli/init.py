@@ -1,6 +1,5 @@
 """`pixref init`: from nothing to ready. Locked, so that any number may start at once; safe to repeat."""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -13,18 +12,16 @@ from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token, local_actor
 from service.cli.interrupt import interruptible
+from service.cli.output import printable
 from service.cli.trouble import reason_of
 from service.errors import Conflict, DatabaseUnavailable
-from service.models.registration import register_model
-from service.models.serving import BUILT_IN
-from service.models.spec import Preprocessing
+from service.models.folder import register_folder
 from service.settings import PROJECT_DIR, InitSettings, SettingsError
 from service.wiring import open_rows, open_store
 from storage.base import ObjectStore, StoreDenied
 from storage.provision import ensure_bucket, ensure_scoped_key
 
-MODEL = PROJECT_DIR / "models" / "mnist.keras"
-RECORD = PROJECT_DIR / "models" / "mnist.json"
+MODELS = PROJECT_DIR / "models"
 OWNER = "owner"
 
 
@@ -59,25 +56,19 @@ def _store(settings: InitSettings) -> None:
         raise SettingsError(f"MINIO_ROOT_USER, MINIO_ROOT_PASSWORD: {exc}") from exc
 
 
-def _built_in_model(sessions: Sessions, store: ObjectStore) -> int:
-    record = json.loads(RECORD.read_text())
+def _models(sessions: Sessions, store: ObjectStore) -> None:
     with tempfile.TemporaryDirectory() as work_dir:
-        return register_model(
-            sessions,
-            store,
-            MODEL,
-            name=BUILT_IN,
-            labels=record["labels"],
-            preprocessing=Preprocessing.from_json(record["preprocessing"]),
-            metrics=record["metrics"],
-            actor=local_actor(sessions),
-            work_dir=Path(work_dir),
-        )
+        for found in register_folder(sessions, store, MODELS, actor=local_actor(sessions), work_dir=Path(work_dir)):
+            name = printable(found.name)
+            if found.error is not None:
+                click.echo(f"model: {name} was not registered: {printable(found.error)}", err=True)
+            else:
+                click.echo(f"model: {name} version {found.version} is {'retired' if found.retired else 'registered'}")
 
 
 @click.command()
 def command() -> None:
-    """Make database, roles, bucket, keys and the built-in model what they should be; safe to repeat.
+    """Make database, roles, bucket and keys what they should be, and register the models of the folder `models`; safe to repeat.
 
     The only command that sees DATABASE_ADMIN_URL and the store's root key.
     """
@@ -104,8 +95,7 @@ def command() -> None:
         _store(settings)
         click.echo(f"bucket: {settings.s3_bucket} is ready")
         sessions, store = open_rows(settings, name="init"), open_store(settings)
-        number = _built_in_model(sessions, store)
-        click.echo(f"model: {BUILT_IN} version {number} is registered")
+        _models(sessions, store)
         if settings.admin_token:
             try:
                 create_token(sessions, name=OWNER, role=Role.ADMIN, token=settings.admin_token.get_secret_value())

@@ -56,7 +56,8 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer.writerows([value.isoformat() if isinstance(value, datetime) else _text(value) for value in row] for row in rows)
 
 
-def _printable(value: Any) -> str:
+def printable(value: Any) -> str:
+    """Return a value as text that does nothing to a table or a terminal."""
     # A line feed would break the table, and an escape sequence from somebody's file name would command the terminal.
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode(errors="backslashreplace") for char in _text(value)
@@ -66,8 +67,8 @@ def _printable(value: Any) -> str:
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows aligned, numbers to the right. What is too wide for the terminal is printed one field a line; a pipe has no width."""
     kept = [tuple(row) for row in rows]
-    head = [_printable(column) for column in columns]
-    texts = [[_printable(value) for value in row] for row in kept]
+    head = [printable(column) for column in columns]
+    texts = [[printable(value) for value in row] for row in kept]
     widths = [max(map(len, cells)) for cells in zip(head, *texts, strict=True)]
     if sys.stdout.isatty() and sum(widths) + len(_GAP) * (len(widths) - 1) > shutil.get_terminal_size().columns:
         _write_records(head, texts)

@@ -18,8 +18,7 @@ from schema.session import Sessions
 from schema.tables import Account, Model, ModelAlias, ModelAliasEvent, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import Conflict, Invalid, NotFound
-from service.models.registry import CHAMPION
-from service.names import clean_name
+from service.models.registry import CHAMPION, is_name
 from service.pictures.labels import name_actor
 
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -107,10 +106,10 @@ def roll_back(sessions: Sessions, model: str, alias: str = CHAMPION, *, actor: A
 def remove_alias(sessions: Sessions, model: str, alias: str, *, expected: int | Anything = ANYTHING, actor: Actor) -> Move:
     """Remove an alias; the versions stay. The champion is what everybody gets who names none, so that it can be moved and not removed.
 
-    Raises `Conflict`, `NotFound`, `Invalid`.
+    Raises `Conflict`, `NotFound`.
     """
     if alias == CHAMPION:
-        raise Invalid(f"the alias {CHAMPION} is what everybody gets who names no version: move it instead", field="alias")
+        raise Conflict(f"the alias {CHAMPION} is what everybody gets who names no version: move it instead")
     with sessions() as session, session.begin():
         model_id = _hold(session, model)
         now = _named(session, model_id, alias)
@@ -168,7 +167,7 @@ def history(sessions: Sessions, model: str) -> list[AliasEvent]:
         .outerjoin(left, left.id == ModelAliasEvent.from_version_id)
         .outerjoin(reached, reached.id == ModelAliasEvent.to_version_id)
         .outerjoin(Account, Account.id == ModelAliasEvent.account_id)
-        .where(Model.name == clean_name(model, field="model"))
+        .where(Model.name == (model if is_name(model) else ""))
         .order_by(ModelAliasEvent.id.desc())
     )
     with sessions() as session:
@@ -180,7 +179,7 @@ def history(sessions: Sessions, model: str) -> list[AliasEvent]:
 
 def _hold(session: Session, model: str) -> int:
     """Return the model's id; until the transaction ends nobody else moves its aliases or retires its versions."""
-    found = session.scalar(select(Model.id).where(Model.name == clean_name(model, field="model")).with_for_update())
+    found = session.scalar(select(Model.id).where(Model.name == model).with_for_update()) if is_name(model) else None
     if found is None:
         raise NotFound(f"there is no model {model!r}: `pixref models list` shows them", field="model")
     return found

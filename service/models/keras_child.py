@@ -72,7 +72,7 @@ def _exactly(size: int) -> bytes:
         part = os.read(LINE, size - len(content))
         if not part:
             if os.getppid() != _PARENT:
-                # Whoever asked is gone, perhaps by `kill -9`, and with it whoever would tidy up.
+                # Whoever asked is gone, perhaps by `kill -9`, and with it whoever would tidy up; the empty folder is not ours to remove.
                 shutil.rmtree(Path.cwd(), ignore_errors=True)
             os._exit(0)
         content += part

@@ -5,8 +5,8 @@ READY version gets an alias. A refused or interrupted registration changes nothi
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,22 +18,22 @@ from sqlalchemy.orm import Session
 from schema.base import LEASE
 from schema.queries.deletions import abandon_versions, queue_objects
 from schema.queries.words import current_names, ensure_words
-from schema.session import Sessions
+from schema.session import Sessions, single
 from schema.tables import Image, Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.accounts.actor import Actor
-from service.errors import BadModel, Invalid, UploadInterrupted
+from service.errors import BadModel, Conflict, Invalid, NotFound, ObjectCorrupt, ObjectLost, UploadInterrupted
 from service.failpoints import failpoint
 from service.models.damage import ModelFiles, heal_version
-from service.models.registry import CHAMPION
+from service.models.registry import CHAMPION, is_name
 from service.models.spec import Preprocessing
 from service.models.vetting import VettedModel, vet_model
 from service.names import clean_name
-from service.pictures.reading import read_many
+from service.pictures.damage import read_or_mark
+from service.pictures.fetch import references
 from storage.base import ObjectStore
 
 # Real pictures by which a model's two forms are compared, beside made ones.
 COMPARED, COMPARED_MAX_BYTES = 16, 1024 * 1024
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Vet(Protocol):
@@ -51,18 +51,20 @@ class Vet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """A version that is there already."""
 
     version_id: int
     number: int
     damaged: bool
+    retired: bool
 
 
 def _registered(
     session: Session, name: str, sha256: str, labels: Sequence[str], preprocessing: Preprocessing | None
-) -> _Known | None:
-    """Return the READY version of `name` that is the same in all that matters: file, labels in order, and recipe where one is given."""
+) -> Known | None:
+    """Return the version of `name` that is the same in all that matters: file, labels in order, and recipe where one is given. One that is in use
+    goes before one that is retired."""
     names = func.array(
         select(Label.name)
         .join(ModelClass, ModelClass.label_id == Label.id)
@@ -72,17 +74,28 @@ def _registered(
         .scalar_subquery()
     )
     query = (
-        select(ModelVersion.id, ModelVersion.number, ModelVersion.damage, names, ModelVersion.preprocessing)
+        select(ModelVersion.id, ModelVersion.number, ModelVersion.damage, ModelVersion.state, names, ModelVersion.preprocessing)
         .join(Model, Model.id == ModelVersion.model_id)
-        .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state == "READY")
-        .order_by(ModelVersion.number.desc())
+        .where(Model.name == name, ModelVersion.artifact_sha256 == sha256, ModelVersion.state != "PENDING")
+        .order_by(ModelVersion.state == "RETIRED", ModelVersion.number.desc())
     )
     now = current_names(session, Label, labels)
     wanted = [now.get(label, label) for label in labels]
-    for version_id, number, damage, known, recipe in session.execute(query):
+    for version_id, number, damage, state, known, recipe in session.execute(query):
         if list(known) == wanted and (preprocessing is None or recipe == preprocessing.to_json()):
-            return _Known(version_id, number, damage is not None)
+            return Known(version_id, number, damage is not None, state == "RETIRED")
     return None
+
+
+def registered_version(
+    sessions: Sessions, path: Path, *, name: str, labels: Sequence[str], preprocessing: Preprocessing | None
+) -> Known | None:
+    """Return the version that this file has become already, None for none. Raises `Invalid`, `BadModel`, `OSError`."""
+    check_name(name)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with sessions() as session:
+        return _registered(session, name, sha256, clean_labels(labels), preprocessing)
 
 
 def _begin(
@@ -94,7 +107,7 @@ def _begin(
     metrics: Mapping[str, Any],
     snapshot_id: int | None,
     actor: Actor,
-) -> ModelVersion | _Known:
+) -> ModelVersion | Known:
     """Return a PENDING version, or the one that another registration of the same has made meanwhile."""
     session.execute(upsert(Model).values(name=name).on_conflict_do_nothing())
     # The lock makes two registrations of one name take turns, so that numbers have no gaps and no repeats.
@@ -161,20 +174,42 @@ def _finish(session: Session, version: ModelVersion, actor: Actor) -> bool:
 
 def check_name(name: str) -> None:
     """Raise `Invalid` unless a model may have this name."""
-    if not _MODEL_NAME.fullmatch(name):
+    if not is_name(name):
         raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
+
+
+def clean_labels(labels: Sequence[str]) -> list[str]:
+    """Return the names of classes in the form that is kept. Raises `Invalid`, `BadModel` where two are the same."""
+    names = [clean_name(label, field="labels") for label in labels]
+    if len(set(names)) != len(names):
+        raise BadModel("labels", "two classes have the same label: give each its own")
+    return names
+
+
+def _refuse_retired(name: str, known: Known) -> None:
+    if known.retired:
+        raise Conflict(
+            f"this file is version {known.number} of {name!r}, which is retired: `pixref models restore {name} {known.number}` brings it back",
+            field="file",
+            extra={"version": known.number},
+        )
 
 
 def _newest_pictures(sessions: Sessions, store: ObjectStore) -> list[bytes]:
     """Return a few real pictures, none of them large, by which Keras and LiteRT are compared."""
-    with sessions() as session:
-        ids = session.scalars(
-            select(Image.id)
-            .where(Image.state == "READY", Image.damage.is_(None), Image.byte_size <= COMPARED_MAX_BYTES)
-            .order_by(Image.id.desc())
-            .limit(COMPARED)
-        ).all()
-    return [data for data in read_many(sessions, store, ids).values() if isinstance(data, bytes)]
+    newest = (
+        select(Image.id)
+        .where(Image.state == "READY", Image.damage.is_(None), Image.byte_size <= COMPARED_MAX_BYTES)
+        .order_by(Image.id.desc())
+        .limit(COMPARED)
+    )
+    with single(sessions) as connection:
+        known = references(connection, connection.scalars(newest).all(), with_bytes=True)
+    found = []
+    for reference in known.values():
+        with suppress(NotFound, ObjectLost, ObjectCorrupt):
+            found.append(read_or_mark(sessions, store, reference))
+    return found
 
 
 def register_model(
@@ -195,17 +230,17 @@ def register_model(
 
     The same file with the same labels and recipe is registered once, and heals that version where its files are damaged; with others it is
     the next version. `snapshot_id` says which pictures it was trained on.
-    Raises `BadModel` with the reason; nothing has changed then.
+    Raises `BadModel` with the reason, and `Conflict` where that version is retired; nothing has changed then.
     """
     check_name(name)
-    names = [clean_name(label, field="labels") for label in labels]
-    if len(set(names)) != len(names):
-        raise BadModel("labels", "two classes have the same label: give each its own")
+    names = clean_labels(labels)
     data = path.read_bytes()
     with sessions() as session:
         known = _registered(session, name, hashlib.sha256(data).hexdigest(), names, preprocessing)
-    if known is not None and not known.damaged:
-        return known.number
+    if known is not None:
+        _refuse_retired(name, known)
+        if not known.damaged:
+            return known.number
     pictures = _newest_pictures(sessions, store)
     vetted = vet(path, labels=names, preprocessing=preprocessing, work_dir=work_dir, pictures=pictures)
     if not vetted.probabilities:
@@ -213,7 +248,8 @@ def register_model(
     files = ModelFiles.fresh(data, vetted.sha256, vetted.tflite, vetted.tflite_sha256)
     with sessions() as session, session.begin():
         version = _begin(session, name, vetted, files, names, metrics, snapshot_id, actor)
-    if isinstance(version, _Known):
+    if isinstance(version, Known):
+        _refuse_retired(name, version)
         if version.damaged:
             heal_version(sessions, store, version.version_id, files)
         return version.number

@@ -1,5 +1,6 @@
 """Model versions as rows: what there is, and the one behind a number or an alias."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,12 @@ from service.models.spec import InputSpec, Preprocessing
 from service.names import clean_name
 
 CHAMPION = "champion"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a model may be called this; nothing else is worth looking up."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ def list_versions(sessions: Sessions, *, model: str | None = None) -> list[Versi
         .order_by(Model.name, ModelVersion.number.desc())
     )
     if model is not None:
-        query = query.where(Model.name == clean_name(model, field="model"))
+        query = query.where(Model.name == (model if is_name(model) else ""))
     with sessions() as session:
         return [VersionInfo(*row) for row in session.execute(query)]
 

@@ -14,8 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Access:
     """Who may call a view (None: anybody) and how much they may send.
 
-    `body` is "small" for at most `max_body` bytes (JSON, small forms), "picture" for one file, "form" for many. With `keeps` the body is refused
-    unread while it is known that it could not be kept.
+    `body` is "small" for at most `max_body` bytes (JSON, small forms), "picture" for one file, "form" for many, "model" for one model. With `keeps`
+    the body is refused unread while it is known that it could not be kept.
     """
 
     role: Role | None

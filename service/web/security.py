@@ -77,6 +77,7 @@ def _limit_body(access: Access) -> None:
     request.max_content_length = {
         "small": access.max_body,
         "picture": settings.max_upload_bytes + MULTIPART_OVERHEAD,
+        "model": settings.max_model_bytes + MULTIPART_OVERHEAD,
         "form": settings.max_form_bytes + MULTIPART_OVERHEAD,
     }[access.body]
     if request.method not in SAFE_METHODS:

@@ -96,6 +96,7 @@ def test_the_api_is_tried_from_its_page(open_page: OpenPage, keep: Keep, complai
             card.locator(f"[data-in][name={field}]").fill(value)
         card.get_by_role("button", name="Send").click()
         expect(card.locator(".answer-status")).to_have_text(re.compile(r"\d{3}"))
+        expect(card.locator(".answer")).to_be_visible()  # when all of it is there
         return card.locator(".answer").inner_text()
 
     assert f'"id": {image_id}' in operation("list_images", label="cat", limit="5")

@@ -1,7 +1,9 @@
 """`pixref init`."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,6 +12,7 @@ from schema.roles import APP
 from schema.session import Sessions, open_engine
 from service.accounts.tokens import actor_of_token
 from service.embedded.postgres import PostgresServer
+from service.settings import PROJECT_DIR
 from tests.cli.conftest import PIXREF, Pixref
 from tests.conftest import PASSWORD, ROOT_PASSWORD, ROOT_USER, run_as_admin
 
@@ -54,6 +57,27 @@ def test_two_at_once_from_nothing_and_once_more(pixref: Pixref, environment: dic
     assert actor is not None
     assert actor.role == "admin"
     assert pixref("doctor", env=fresh).code == 0
+
+
+def test_models_of_the_folder_are_registered_and_a_bad_one_stops_nothing(
+    pixref: Pixref, fresh: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setattr("service.cli.init.MODELS", folder)
+    for name in ("mnist.keras", "mnist.json"):
+        shutil.copy(PROJECT_DIR / "models" / name, folder)
+    (folder / "broken.keras").write_bytes(b"no archive")
+    (folder / "broken.json").write_text('{"labels": ["a", "b"]}')
+    (folder / "alone\x1b.keras").write_bytes(b"no archive")
+    for again in (False, True):
+        result = pixref("init", env=fresh)
+        assert result.code == 0
+        assert "model: mnist version 1 is registered\n" in result.out
+        assert result.out.endswith("sign-in: the token of PIXREF_ADMIN_TOKEN is registered\n")
+        alone, broken = result.err.splitlines()
+        assert alone.startswith(r"model: alone\x1b was not registered: alone\x1b.json is missing"), again
+        assert broken.startswith("model: broken was not registered: ")
 
 
 @pytest.mark.parametrize(

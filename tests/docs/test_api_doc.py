@@ -33,7 +33,7 @@ def test_the_file_is_what_the_endpoints_say() -> None:
 def test_every_endpoint_is_described() -> None:
     missing = []
     for endpoint in ENDPOINTS["api"]:
-        path = "/api/v1" + re.sub(r"<int:\w+>", "{id}", endpoint.path)
+        path = "/api/v1" + re.sub(r"<(\w+)>", r"{\1}", re.sub(r"<int:\w+>", "{id}", endpoint.path))
         if f"### `{endpoint.method.upper()} {path}` ({endpoint.role})" not in TEXT or not endpoint.description:
             missing.append(f"{endpoint.method.upper()} {path}")
     assert not missing

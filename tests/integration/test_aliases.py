@@ -154,5 +154,5 @@ def test_what_is_not_there_is_said(sessions: Sessions, actor: Actor) -> None:
             call()
     with pytest.raises(Invalid, match="an alias is"):
         move_alias(sessions, "mnist", "No Alias", 1, actor=actor)
-    with pytest.raises(Invalid, match="everybody"):
+    with pytest.raises(Conflict, match="everybody"):
         remove_alias(sessions, "mnist", "champion", actor=actor)

@@ -26,9 +26,15 @@ from tests.conftest import PASSWORD, PASSWORDS, run_as_admin
 from tests.factories import one
 
 VIEWS = [
+    "alias_history",
     "champion_predictions",
     "confusion",
     "disagreements",
+    "duplicates_near",
+    "evaluation_bins",
+    "evaluation_cells",
+    "evaluation_classes",
+    "evaluations",
     "image_metadata",
     "image_tags",
     "images",
@@ -38,10 +44,13 @@ VIEWS = [
     "model_versions",
     "models",
     "predictions",
+    "snapshot_images",
+    "snapshots",
     "storage_use",
     "tags",
     "uncertain",
     "unlabelled",
+    "version_comparisons",
 ]
 NOT_ALLOWED = (
     "permission denied",

@@ -37,7 +37,7 @@ def test_ready_when_every_part_is(app: Flask, anonymous_client: TokenClient, ses
     for path in ("/livez", "/readyz", "/version"):
         assert anonymous_client.get(path).headers["Cache-Control"] == "private, no-store"
     # Asked at most every two seconds, however often probes come.
-    execute(sessions, "UPDATE pixref.model_version SET state = 'RETIRED'")
+    execute(sessions, "UPDATE pixref.model_version SET state = 'RETIRED', retired_at = now()")
     assert anonymous_client.get("/readyz").status_code == 200
 
 
@@ -107,8 +107,8 @@ def test_while_a_part_hangs_others_get_the_last_answer(
 def test_ready_again_when_the_part_is_back(
     app: Flask, anonymous_client: TokenClient, sessions: Sessions, mnist_model: int
 ) -> None:
-    execute(sessions, "UPDATE pixref.model_version SET state = 'RETIRED'")
+    execute(sessions, "UPDATE pixref.model_version SET state = 'RETIRED', retired_at = now()")
     assert anonymous_client.get("/readyz").status_code == 503
-    execute(sessions, "UPDATE pixref.model_version SET state = 'READY'")
+    execute(sessions, "UPDATE pixref.model_version SET state = 'READY', retired_at = NULL")
     forget(app)
     assert anonymous_client.get("/readyz").status_code == 200

@@ -1,5 +1,6 @@
 """The OpenAPI document: whole, and true of what the API answers."""
 
+import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -150,6 +151,8 @@ def test_answers_are_what_is_declared(
     check("move_alias", client.put(f"{mnist}/aliases/champion", json={"version": 1, "expected": 1}))
     check("move_alias", client.put(f"{mnist}/aliases/other", json={"version": 1, "expected": None}))
     check("remove_alias", client.delete(f"{mnist}/aliases/other"))
+    sent = {"file": (io.BytesIO(b"no model"), "model.keras"), "labels": "a,b", "preprocessing": '{"color_mode": "rgb"}'}
+    check("register_version", client.post(f"{PREFIX}/models/other/versions", data=sent))
     check("model_history", client.get(f"{mnist}/history"))
     second = register_mnist([str(9 - number) for number in range(10)])
     check("move_alias", client.put(f"{mnist}/aliases/champion", json={"version": second}))
@@ -199,7 +202,7 @@ def test_answers_are_what_is_declared(
         "presign_images", "check_hashes", "list_trash", "restore_image", "predict_image", "predict_file", "list_models",
         "begin_upload", "complete_upload", "abort_upload", "run_sql", "sql_csv", "sql_parquet", "sql_schema", "sql_history",
         "patch_image", "label_images", "tag_images", "predict_images", "list_jobs", "get_job", "cancel_job",
-        "get_model", "move_alias", "roll_back_alias", "remove_alias", "model_history", "retire_version", "restore_version",
+        "get_model", "register_version", "move_alias", "roll_back_alias", "remove_alias", "model_history", "retire_version", "restore_version",
         "train_model", "evaluate_model", "get_evaluations", "get_evaluation",
         *(name.format(kind) for kind in ("label", "tag") for name in ("list_{}s", "create_{}", "get_{}", "change_{}", "merge_{}", "delete_{}")),
     }, "a new endpoint has to be called here"  # fmt: skip

@@ -7,6 +7,7 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+import psycopg2.extensions
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -264,13 +265,20 @@ class TestGallery:
         for seed in range(3):
             keep(seed)
         statements: list[str] = []
+
+        class Noting(psycopg2.extensions.cursor):
+            def execute(self, query: Any, vars: Any = None) -> None:
+                statements.append(query)
+                super().execute(query, vars)
+
         engine = open_engine(database_url)
-        event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "cursor_factory", Noting))
         bare = create_app(settings, sessions=Sessions(engine), store=no_store)
         page = bare.test_client().get("/", headers={"Authorization": f"Bearer {client.token}"})
         engine.dispose()
         assert page.text.count('src="data:image/png;base64,') == 3
-        assert sum("pixref.thumbnail" in statement for statement in statements) == 1
+        assert sum("EXECUTE pixref_page_" in str(statement) for statement in statements) == 1
+        assert sum("pixref.thumbnail" in str(statement) for statement in statements) == 1, "which was prepared once"
 
 
 class TestImage:

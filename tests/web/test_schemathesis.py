@@ -25,7 +25,7 @@ from tests.factories import add_image, make_png
 CONFIG = PROJECT_DIR / "tests" / "web" / "asked" / "schemathesis.toml"
 SCHEMATHESIS = (sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG))
 OPTIONS = (
-    *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "40", "--seed", "1"),
+    *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "15", "--seed", "1"),
     *("--continue-on-failure", "--generation-database", "none", "--no-color", "--report", "json"),
 )
 CASES_MIN = 2_000

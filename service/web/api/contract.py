@@ -31,6 +31,19 @@ BODY = 16 * KIB
 
 
 @dataclass(frozen=True, slots=True)
+class FileKind:
+    """What the file of a form is: which limit it has (`service.web.access`), its media type, and what the document says of it."""
+
+    body: str
+    media_type: str
+    description: str
+
+
+PICTURE = FileKind("picture", "image/png", "the PNG file")
+MODEL_FILE = FileKind("model", "application/octet-stream", "the .keras file")
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """What one endpoint declares. `errors` are those beside what every endpoint of its kind can answer (`service.web.api.openapi`)."""
 
@@ -43,6 +56,7 @@ class Endpoint:
     query: type[BaseModel] | None
     body: type[BaseModel] | None
     form: type[BaseModel] | None
+    file: FileKind
     file_required: bool
     answers: Mapping[int, type[BaseModel] | str]
     errors: Sequence[type[PixrefError]]
@@ -88,6 +102,7 @@ def endpoint(
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     form: type[BaseModel] | None = None,
+    file: FileKind = PICTURE,
     keeps: bool = False,
     errors: Sequence[type[PixrefError]] = (),
     max_body: int | None = None,
@@ -97,7 +112,7 @@ def endpoint(
     name: str | None = None,
     description: str | None = None,
 ) -> Callable[[Callable[..., Answer]], Callable[..., AnyResponse]]:
-    """Register a view with its contract. An answer is a model, or a media type for bytes; `form` means multipart with one file.
+    """Register a view with its contract. An answer is a model, or a media type for bytes; `form` means multipart with one file, of the kind `file`.
 
     `keeps` says that the file is kept (`service.web.access`). `max_body` is the limit in bytes of a JSON body. `headers` are what answers with a
     status below 400 carry, and what they say; `sends` the headers that a request may have, with their schemas. `example` is a command for the
@@ -122,7 +137,7 @@ def endpoint(
             return _respond(view(**arguments))
 
         view_name = name or view.__name__
-        kind = "picture" if form is not None else "small"
+        kind = file.body if form is not None else "small"
         declared = access(role, body=kind, keeps=keeps, max_body=limit)(call)
         blueprint.add_url_rule(path, endpoint=view_name, view_func=declared, methods=[method])
         ENDPOINTS.setdefault(blueprint.name, []).append(
@@ -136,6 +151,7 @@ def endpoint(
                 query=query,
                 body=body,
                 form=form,
+                file=file,
                 file_required=form is not None,
                 answers=answers,
                 errors=errors,

@@ -88,7 +88,7 @@ def _colour(value: str) -> str:
     return _said(lambda: clean_colour(value)) or ""
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Return 7 for 7.0, and all else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -161,11 +161,11 @@ TextAttributes = Annotated[dict[str, Any], BeforeValidator(_text_attributes), Wi
 """The same as a field of a form, which is JSON text."""
 
 # In JSON 7.0 is an integer, too, and some languages write it so; "7" and true are none.
-Id = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_whole)]
-Side = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
-Channels = Annotated[int, Field(ge=1, le=4), BeforeValidator(_whole)]
+Id = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
+Side = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
+Channels = Annotated[int, Field(ge=1, le=4), BeforeValidator(whole)]
 BitDepth = Annotated[
-    int, BeforeValidator(_whole), AfterValidator(_bit_depth), WithJsonSchema({"type": "integer", "enum": list(BIT_DEPTHS)})
+    int, BeforeValidator(whole), AfterValidator(_bit_depth), WithJsonSchema({"type": "integer", "enum": list(BIT_DEPTHS)})
 ]
 Score = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[
@@ -176,8 +176,8 @@ Moment = Annotated[
 ]
 """A time without a zone is UTC, a date is its midnight; in UTC from here on."""
 
-Version = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
-ByteSize = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_whole)]
+Version = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
+ByteSize = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]

@@ -1,9 +1,9 @@
 """Endpoints of training models on stored pictures, and of measuring them by these."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from service import errors
 from service.accounts.actor import Role
@@ -14,13 +14,17 @@ from service.models.training.plan import MAX_EPOCHS, Augmentation, Plan
 from service.settings import KIB
 from service.web.api import api
 from service.web.api.contract import Answer, endpoint
-from service.web.api.fields import Alias, Id, ModelName, Version
+from service.web.api.fields import Alias, Id, ModelName, Version, whole
 from service.web.api.jobs import JOB_HEADERS, Job, asked_for
 from service.web.api.requests import Shape, Strict
 from service.web.api.selecting import ONE_SELECTION, SelectionBody
 from service.web.api.shapes import ONE_VERSION, ModelChoice
 from service.web.context import actor, context
 
+_Epochs = Annotated[int, Field(ge=1, le=MAX_EPOCHS), BeforeValidator(whole)]
+_BatchSize = Annotated[int, Field(ge=1, le=4096), BeforeValidator(whole)]
+_Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(whole)]
+_SideOfInput = Annotated[int, Field(ge=SIDE_MIN, le=SIDE_MAX), BeforeValidator(whole)]
 _ONE_BASE: dict[str, Any] = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("from_version", "from_alias")]}
 
 
@@ -30,20 +34,18 @@ class TrainingBody(SelectionBody):
     model_config = ConfigDict(json_schema_extra={"allOf": [_ONE_BASE, ONE_SELECTION]})
 
     model: ModelName = Field(description="whose next version it becomes")
-    epochs: int = Field(3, ge=1, le=MAX_EPOCHS, description="how often each picture is seen")
-    batch_size: int = Field(128, ge=1, le=4096)
+    epochs: _Epochs = Field(3, description="how often each picture is seen")
+    batch_size: _BatchSize = 128
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="the highest; null: 0.003, or 0.0005 for a version that is trained on"
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="all chance follows it")
+    seed: _Seed = Field(0, description="all chance follows it")
     augmentation: Augmentation = Field(
         "light", description="turn, scale and shift each picture a little; `flip`: and mirror half of them"
     )
     from_version: Version | None = Field(None, description="train this version on instead of a new network")
     from_alias: Alias | None = Field(None, description="or the one behind this alias")
-    size: int | None = Field(
-        None, ge=SIDE_MIN, le=SIDE_MAX, description="pixels a side that a new network takes; null: what most pictures have"
-    )
+    size: _SideOfInput | None = Field(None, description="pixels a side that a new network takes; null: what most pictures have")
     validation: float = Field(
         VALIDATION_SHARE, ge=0, le=0.5, description="share that is kept aside where no picture has the split `validation`"
     )

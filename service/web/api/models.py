@@ -1,19 +1,30 @@
 """Endpoints of the registry: versions of models, and the aliases that name them."""
 
+import json
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
+from werkzeug.datastructures import FileStorage
 
 from service import errors
 from service.accounts.actor import Role
 from service.models import aliases
+from service.models.deposits import deposit
 from service.models.registry import list_versions
+from service.models.spec import Preprocessing
 from service.web.api import api
-from service.web.api.contract import Answer, endpoint
+from service.web.api.contract import MODEL_FILE, Answer, endpoint
 from service.web.api.fields import Version
+from service.web.api.jobs import JOB_HEADERS, Job, asked_for
+from service.web.api.openapi import STORE_ERRORS
 from service.web.api.requests import Shape, Strict
 from service.web.api.shapes import ModelList, ModelVersionInfo
 from service.web.context import actor, context
+
+# Ten thousand classes of a hundred letters.
+LABELS_MAX = 1024 * 1024
+RECIPE_MAX = 4096
 
 
 class AliasBody(Strict):
@@ -114,6 +125,71 @@ def roll_back_alias(name: str, alias: str) -> Answer:
 def remove_alias(name: str, alias: str) -> Answer:
     """The versions stay. The champion is what everybody gets who names no version: it can be moved, not removed."""
     return AliasMove.model_validate(aliases.remove_alias(context().sessions, name, alias, actor=actor()))
+
+
+class ModelForm(Strict):
+    labels: str = Field(
+        max_length=LABELS_MAX, description="what its outputs mean, in order, separated by commas; or a JSON list of texts"
+    )
+    preprocessing: str | None = Field(
+        None,
+        max_length=RECIPE_MAX,
+        description="recipe that brings a picture to its input, JSON text as `preprocessing` of GET /models shows it; left out: made from the input",
+    )
+
+
+@endpoint(
+    api,
+    "POST",
+    "/models/<name>/versions",
+    Role.EDITOR,
+    summary="Register a model",
+    form=ModelForm,
+    file=MODEL_FILE,
+    answers={202: Job},
+    keeps=True,
+    errors=(errors.BadModel, *STORE_ERRORS),
+    headers=JOB_HEADERS,
+)
+def register_version(name: str, file: FileStorage, form: ModelForm) -> Answer:
+    """A job, which a worker begins at once: it vets the file in a confined process, converts it, compares both forms, and makes it the next version
+    of the model; the first is champion. The result says `version`, or the job's `error` why it was refused. The same file with the same labels and
+    recipe is registered once. A file that waits longer than a day is let go of."""
+    ctx = context()
+    job_id = deposit(
+        ctx.sessions,
+        ctx.store,
+        file.stream,  # type: ignore[arg-type]
+        name=name,
+        labels=split_labels(form.labels),
+        preprocessing=_recipe(form.preprocessing),
+        actor=actor(),
+    )
+    return asked_for(job_id)
+
+
+def _recipe(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        return Preprocessing.from_json(json.loads(text)).to_json()
+    except (ValueError, RecursionError):
+        raise errors.Invalid(
+            "preprocessing is JSON text, a recipe as GET /api/v1/models shows it", field="preprocessing"
+        ) from None
+
+
+def split_labels(text: str) -> list[str]:
+    """Return the names of classes from one text: a JSON list, or names between commas. Raises `Invalid`."""
+    if not text.lstrip().startswith("["):
+        return text.split(",")
+    try:
+        labels = json.loads(text)
+    except (ValueError, RecursionError):
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise errors.Invalid("labels is names between commas, or a JSON list of texts", field="labels")
+    return labels
 
 
 @endpoint(

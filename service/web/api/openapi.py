@@ -16,6 +16,8 @@ from service.web.api.introduction import INTRODUCTION, ORDER, SECTIONS
 from service.web.api.shapes import Problem
 
 PROBLEM_JSON = "application/problem+json"
+# What stands for a name in a path. Another text names nothing (404), or is refused where it would have to be kept.
+_NAMES = {"name": r"^[a-z0-9][a-z0-9._-]{0,62}$", "alias": r"^[a-z][a-z0-9_-]{0,31}$"}
 _CONVERTER = re.compile(r"<(?:int:)?(\w+)>")
 _REF = "#/components/schemas/{model}"
 _MEANINGS = {
@@ -81,7 +83,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _path_parameter(item: Endpoint, name: str) -> dict[str, Any]:
     number = f"<int:{name}>" in item.path
-    schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1} if number else {"type": "string"}
+    schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1} if number else {"type": "string", "pattern": _NAMES[name]}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -118,10 +120,15 @@ def _request_body(item: Endpoint, schemas: dict[str, Any]) -> dict[str, Any] | N
         return None
     fields = schemas[item.form.__name__]
     properties: dict[str, Any] = {
-        "file": {"type": "string", "format": "binary", "contentMediaType": "image/png", "description": "the PNG file"},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "contentMediaType": item.file.media_type,
+            "description": item.file.description,
+        },
         **{name: _without_null(field) for name, field in fields.get("properties", {}).items()},
     }
-    encoding = {"file": {"contentType": "image/png"}}
+    encoding = {"file": {"contentType": item.file.media_type}}
     encoding |= {
         name: {"contentType": JSON} for name, field in properties.items() if "$ref" in field or field.get("type") == "object"
     }

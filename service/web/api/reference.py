@@ -170,7 +170,7 @@ def reference() -> str:
                     continue
                 operations.append(operation)
                 role = f" ({operation['x-role']})" if "x-role" in operation else ""
-                shown = re.sub(r"{\w+}", "{id}", path)
+                shown = re.sub(r"{(?!name}|alias})\w+}", "{id}", path)
                 parts += [f"### `{method.upper()} {shown}`{role}", f"{operation['summary']}.".replace("?.", "?")]
                 if operation["description"]:
                     parts.append(_paragraphs(operation["description"]))

@@ -5,9 +5,12 @@ from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
 from service.models import aliases
+from service.models.deposits import deposit
 from service.models.registry import CHAMPION, list_versions
 from service.models.spec import InputSpec, Preprocessing
 from service.web.access import access
+from service.web.api.models import split_labels
+from service.web.api.requests import one_file
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
 from service.web.pages.words import input_in_words, recipe_in_words
@@ -27,6 +30,26 @@ def models() -> str:
     ]
     champions = {version.model: version.version for version, _, _ in versions if CHAMPION in version.aliases}
     return render_template("models.html", versions=versions, champion=CHAMPION, champions=champions)
+
+
+@pages.post("/models")
+@access(Role.EDITOR, body="model", keeps=True)
+def register() -> Response:
+    """Keep a model file, and begin to register it."""
+    ctx = context()
+    file = one_file()
+    assert file is not None
+    job_id = deposit(
+        ctx.sessions,
+        ctx.store,
+        file.stream,  # type: ignore[arg-type]
+        name=request.form.get("name", "").strip(),
+        labels=split_labels(request.form.get("labels", "")),
+        preprocessing=None,
+        actor=actor(),
+    )
+    ctx.jobs.wake(job_id)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
 
 
 @pages.get("/models/<name>/history")

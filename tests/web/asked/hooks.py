@@ -57,6 +57,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.query["model"] = "mnist"
         if "after" in case.query:
             case.query.pop("before", None)
+    if name == "register_version" and isinstance(case.body, dict):
+        recipe = {"preprocessing": '{"color_mode": "rgb"}'} if case.body.get("preprocessing") is not None else {}
+        case.body = {**case.body, **recipe, "labels": "a,b"}
     if name in WITH_SELECTIONS and isinstance(case.body, dict):
         base = {"from_version": None, "from_alias": None} if name == "train_model" else {"version": 1, "alias": None}
         case.body = {**case.body, **base}
