@@ -3,10 +3,14 @@
 import hashlib
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
+from service.accounts.tokens import local_actor
 from service.errors import Invalid
 from service.learning.snapshots import Member, members, take_snapshot
 from service.models.selection import Selection
@@ -99,6 +103,46 @@ def test_nobody_changes_it(sessions: Sessions, door: Door, actor: Actor, picture
     take_snapshot(sessions, door, Selection(), actor=actor)
     with pytest.raises(DBAPIError, match=r"permission denied|never added to"):
         execute(sessions, change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE pixref.snapshot_image SET label = 'other'",
+        "UPDATE pixref.snapshot_image SET image_id = NULL, split = 'train'",
+        "UPDATE pixref.snapshot SET pictures = pictures + 1",
+        "UPDATE pixref.snapshot SET created_by = NULL, selection = '{}'",
+        "DELETE FROM pixref.snapshot_image",
+        "DELETE FROM pixref.snapshot",
+        "TRUNCATE pixref.snapshot_image",
+        "INSERT INTO pixref.snapshot_image (snapshot_id, sha256, label) SELECT id, repeat('b', 64), 'x' FROM pixref.snapshot",
+    ],
+)
+def test_not_even_who_may_do_everything_changes_it(
+    sessions: Sessions, door: Door, actor: Actor, pictures: dict[int, bytes], admin_url: URL, change: str
+) -> None:
+    taken = take_snapshot(sessions, door, Selection(where="split IS NOT NULL"), actor=actor)
+    before = list(members(sessions, taken.id))
+    with (
+        create_engine(admin_url, poolclass=NullPool).begin() as connection,
+        pytest.raises(DBAPIError, match=r"never changed|never added to"),
+    ):
+        connection.execute(text(change))
+    assert list(members(sessions, taken.id)) == before
+
+
+def test_it_outlives_who_took_it_and_is_no_more_open_for_that(
+    sessions: Sessions, door: Door, pictures: dict[int, bytes]
+) -> None:
+    leaver = local_actor(sessions, "leaver")
+    taken = take_snapshot(sessions, door, Selection(), actor=leaver)
+    add = "INSERT INTO pixref.snapshot_image (snapshot_id, sha256, label) VALUES (:id, repeat('b', 64), 'x')"
+    with pytest.raises(DBAPIError, match="never added to"), sessions() as session, session.begin():
+        session.execute(text("DELETE FROM pixref.account WHERE id = :id"), {"id": leaver.account_id})
+        session.execute(text(add), {"id": taken.id})
+    execute(sessions, "DELETE FROM pixref.account WHERE id = :id", id=leaver.account_id)
+    assert rows(sessions, "SELECT digest, pictures, created_by FROM catalog.snapshots") == [(taken.digest, 3, None)]
+    assert len(list(members(sessions, taken.id))) == 3
 
 
 def test_without_labels_there_is_nothing_to_freeze(
