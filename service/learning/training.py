@@ -6,7 +6,7 @@ NumPy that is all it takes to train it again.
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +16,13 @@ from sqlalchemy import func, select
 from schema.session import Sessions
 from schema.tables import Image, ModelVersion, SnapshotImage
 from service.accounts.actor import Actor
-from service.errors import Invalid
+from service.errors import Invalid, PixrefError
 from service.learning.evaluating import measure_by
 from service.learning.feeding import lay_out
 from service.learning.roles import TEST, Part, divide
 from service.learning.snapshots import SnapshotInfo, find_snapshot, members, take_snapshot
 from service.models.damage import read_file
+from service.models.predicting import patiently
 from service.models.registration import check_name, register_model
 from service.models.registry import Artifact, find_version
 from service.models.selection import Selection
@@ -29,6 +30,7 @@ from service.models.spec import InputSpec, Preprocessing, default_preprocessing
 from service.models.training.plan import Epoch, Plan
 from service.models.training.run import Step, Trained, run_training
 from service.models.training.trainer import BASE, TRAINING, VALIDATION
+from service.pictures.reading import read_many
 from service.sql.ask import Door
 from service.work.ledger import create_job
 from service.work.running import Running
@@ -124,13 +126,18 @@ def train_on_selected(running: Running, sessions: Sessions, store: ObjectStore, 
     with tempfile.TemporaryDirectory(prefix="pixref-training-", ignore_cleanup_errors=True) as private:
         folder = Path(private)
         if base is not None:
-            (folder / BASE).write_bytes(read_file(sessions, store, base.version_id, base.keras))
+            file = base.keras
+            (folder / BASE).write_bytes(patiently(running, lambda: read_file(sessions, store, base.version_id, file)))
+
+        def read(image_ids: Sequence[int]) -> Mapping[int, bytes | PixrefError]:
+            return patiently(running, lambda: read_many(sessions, store, image_ids))
+
         total = len(parts[Part.TRAINING]) + len(parts[Part.VALIDATION])
         before = 0
         for part, name in ((Part.TRAINING, TRAINING), (Part.VALIDATION, VALIDATION)):
             if parts[part]:
                 report = _laying_out(running, before, total)
-                lay_out(sessions, store, parts[part], classes, spec, recipe, folder, name, report=report)
+                lay_out(sessions, read, parts[part], classes, spec, recipe, folder, name, report=report)
                 before += len(parts[part])
         trained = run_training(
             folder,
@@ -143,17 +150,26 @@ def train_on_selected(running: Running, sessions: Sessions, store: ObjectStore, 
             check=running.check,
         )
         running.progress(TRAINED, WHOLE, message="registering")
-        number = register_model(
-            sessions,
-            store,
-            trained.path,
-            name=wanted.model,
-            labels=labels,
-            preprocessing=recipe,
-            metrics=_metrics(running, wanted, trained),
-            snapshot_id=snapshot.id,
-            actor=running.actor,
-            work_dir=folder,
+        # Written down now, and with it is learned whether the job is still wanted and still ours; and if another runner had it meanwhile, it may
+        # have registered what it trained.
+        running.note(training_seconds=trained.seconds)
+        running.check()
+        if (known := _registered_by(sessions, running.job_id)) is not None:
+            return _finish(running, sessions, store, door, wanted, known)
+        number = patiently(
+            running,
+            lambda: register_model(
+                sessions,
+                store,
+                trained.path,
+                name=wanted.model,
+                labels=labels,
+                preprocessing=recipe,
+                metrics=_metrics(running, wanted, trained),
+                snapshot_id=snapshot.id,
+                actor=running.actor,
+                work_dir=folder,
+            ),
         )
     return _finish(running, sessions, store, door, wanted, number)
 

@@ -93,12 +93,12 @@ def predict_by(
         running.note(selected=selected, skipped=skipped)
     # Keras takes all processors by itself, and 600 MiB for each process.
     helpers = _helpers(running.noted["selected"] - running.noted["skipped"]) if artifact.litert is not None else 0
-    loaded = _patiently(running, lambda: load(sessions, store, artifact, threads=1 if helpers else 2))
+    loaded = patiently(running, lambda: load(sessions, store, artifact, threads=1 if helpers else 2))
     size = batch_size(artifact.spec)
     tally = _Tally(running, running.noted["selected"])
 
     def predict(batch: Sequence[int]) -> None:
-        outcome = _patiently(running, lambda: predict_batch(sessions, store, loaded, batch, actor=running.actor))
+        outcome = patiently(running, lambda: predict_batch(sessions, store, loaded, batch, actor=running.actor))
         tally.add(len(batch), outcome.failed)
 
     def settle(each: Done) -> None:
@@ -163,8 +163,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _patiently(running: Running, work: Callable[[], T]) -> T:
-    """Do something, and again while the store is in trouble, or the model's process: that is no picture's fault."""
+def patiently(running: Running, work: Callable[[], T]) -> T:
+    """Do something, and again while the store is in trouble, or the model's process: that is no picture's fault.
+
+    Raises `StorageUnavailable` in the end, and what `Running.check` raises.
+    """
     for pause_s in (*PAUSES_S, None):
         try:
             return work()

@@ -131,9 +131,7 @@ def test_not_even_who_may_do_everything_changes_it(
     assert list(members(sessions, taken.id)) == before
 
 
-def test_it_outlives_who_took_it_and_is_no_more_open_for_that(
-    sessions: Sessions, door: Door, pictures: dict[int, bytes]
-) -> None:
+def test_it_outlives_who_took_it_and_is_no_more_open_for_that(sessions: Sessions, door: Door, pictures: dict[int, bytes]) -> None:
     leaver = local_actor(sessions, "leaver")
     taken = take_snapshot(sessions, door, Selection(), actor=leaver)
     add = "INSERT INTO pixref.snapshot_image (snapshot_id, sha256, label) VALUES (:id, repeat('b', 64), 'x')"

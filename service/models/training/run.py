@@ -72,6 +72,7 @@ def run_training(
         "validation": validation,
         "base": (folder / BASE).exists(),
         "cpu_seconds": MAX_SECONDS,
+        "parent": os.getpid(),
     }
     (folder / REQUEST).write_text(json.dumps(request))
     with (folder / LOG).open("wb") as output:

@@ -8,6 +8,8 @@ numbers; what it may do is limited as for vetting.
 
 import json
 import os
+import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ BASE, TRAINED = "base.keras", "trained.keras"
 TRAINING, VALIDATION = "training", "validation"
 # A line of progress no more often than this.
 EVERY_S = 0.25
+# How soon it notices that nobody waits for its answer any more.
+LOOK_S = 1.0
 
 
 def _arrays(name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
@@ -142,9 +146,18 @@ def _numbers(logs: dict[str, float] | None) -> dict[str, float]:
     return {names.get(name, name): round(float(value), 6) for name, value in (logs or {}).items() if name != "learning_rate"}
 
 
+def _end_with(parent: int) -> None:
+    """End when whoever asked is gone, perhaps by `kill -9`, and with it whoever would tidy up: the job is taken up anew, by another process."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    shutil.rmtree(Path.cwd(), ignore_errors=True)
+    os._exit(1)
+
+
 def main() -> None:
     request = json.loads(Path(REQUEST).read_text())
     confine(Path.cwd(), cpu_seconds=request["cpu_seconds"])
+    threading.Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
     try:
         result: dict[str, Any] = {"trained": train(request)}
     except BadModel as exc:
