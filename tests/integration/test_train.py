@@ -84,6 +84,9 @@ def test_from_labels_to_predictions_and_on_with_corrected_labels(
     assert metrics["plan"] == PLAN.to_json()
     assert metrics["versions"].keys() == {"keras", "tensorflow", "numpy"}
     assert metrics["epochs"] == done["epochs"]
+    # Where people ask, the set is named by its digest.
+    asked = "SELECT s.pictures FROM catalog.model_versions v JOIN catalog.snapshots s ON s.digest = v.metrics ->> 'snapshot' WHERE v.version = 1"
+    assert one(sessions, asked) == 90
     draw_history(done["epochs"], tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
