@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +69,10 @@ def lay_out(
     np.save(folder / f"{name}-classes.npy", np.array([classes[member.label] for member in members], np.int32))
 
 
-def _file_of(path: Path, shape: tuple[int, ...]) -> Levels:
+def _file_of(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]]":
     """Make an array on disk, with room for all of it: to write into a map of a file that finds none kills the process."""
     try:
-        levels: Levels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        levels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         if hasattr(os, "posix_fallocate"):
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
