@@ -28,6 +28,7 @@ from storage.keys import new_staging_key
 TASK = "register"
 KEPT = timedelta(days=1)
 MEDIA_TYPE = "application/octet-stream"
+ZIP = b"PK\x03\x04"
 _CHUNK = 1024 * 1024
 
 
@@ -49,12 +50,13 @@ def deposit(
     names = clean_labels(labels)
     if preprocessing is not None:
         Preprocessing.from_json(preprocessing)
+    if file.read(len(ZIP)) != ZIP:
+        raise Invalid("this is no .keras file: it does not begin as a zip archive does", field="file")
+    file.seek(0)
     digest, size = hashlib.sha256(), 0
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
         size += len(chunk)
-    if not size:
-        raise Invalid("the file is empty: send the .keras file", field="file")
     file.seek(0)
     key = new_staging_key(digest.hexdigest())
     with sessions() as session, session.begin():

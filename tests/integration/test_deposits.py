@@ -55,13 +55,13 @@ def test_it_is_registered_by_the_job_and_nothing_waits_any_more(parts: Parts, ac
 
 
 def test_one_that_is_refused_says_why_and_is_let_go_of(parts: Parts, actor: Actor) -> None:
-    job = done(parts, send(parts, actor, b"no model"))
+    job = done(parts, send(parts, actor, b"PK\x03\x04 no model"))
     assert job.state == "failed"
     assert (job.error or {})["code"] == "bad_model"
     execute(parts.sessions, "UPDATE pixref.object_deletion SET due_at = now()")
     sweep(parts.sessions, parts.store)
     assert objects(parts.store) == set()
-    late = done(parts, send(parts, actor, b"no model either"))
+    late = done(parts, send(parts, actor, b"PK\x03\x04 no model either"))
     assert late.state == "failed"
 
 
@@ -79,6 +79,7 @@ def test_one_that_waited_too_long_is_asked_for_again(parts: Parts, actor: Actor)
     ("data", "options", "error"),
     [
         (b"", {}, Invalid),
+        (b"no model", {}, Invalid),
         (KERAS, {"name": "No Name"}, Invalid),
         (KERAS, {"labels": ["a", " a"]}, BadModel),
         (KERAS, {"labels": ["a", ""]}, Invalid),

@@ -32,9 +32,8 @@ MARK = "@here@"
 # What a parameter of a question is, PostgreSQL decides: lists and objects are values, too.
 FREE = {(name, "params"): ("[[]]", "[null]", "[{}]") for name in ("run_sql", "sql_csv", "sql_parquet")}
 FREE |= {("train_model", "seed"): ("0",), ("train_model", "validation"): ("0",)}
-# What a form must have beside its file, and whose file a job looks at.
+# What a form must have beside its file.
 RIGHT_FORMS = {"register_version": {"labels": "a,b"}}
-READ_LATER = {"register_version"}
 # A file's name is cleaned, here as at upload.
 CLEANED = {("patch_image", "original_name"), ("begin_upload", "name")}
 
@@ -338,7 +337,7 @@ def test_every_field_of_every_form(calls: list[Call], asked: Asker) -> None:
         refused(asked.form(call, right, file=False), field="file", where=(call.name, "no file"))
         for name, schema in call.form["properties"].items():
             if name == "file":
-                for data in (b"",) if call.name in READ_LATER else (b"", b"x", b"\x89PNG\r\n\x1a\n", b"GIF89a"):
+                for data in (b"", b"x", b"\x89PNG\r\n\x1a\n", b"GIF89a"):
                     answer = asked.form(call, {**right, "file": (io.BytesIO(data), "a.png")}, file=False)
                     refused(answer, field="file", where=(call.name, data))
                 continue

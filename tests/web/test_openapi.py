@@ -151,7 +151,11 @@ def test_answers_are_what_is_declared(
     check("move_alias", client.put(f"{mnist}/aliases/champion", json={"version": 1, "expected": 1}))
     check("move_alias", client.put(f"{mnist}/aliases/other", json={"version": 1, "expected": None}))
     check("remove_alias", client.delete(f"{mnist}/aliases/other"))
-    sent = {"file": (io.BytesIO(b"no model"), "model.keras"), "labels": "a,b", "preprocessing": '{"color_mode": "rgb"}'}
+    sent = {
+        "file": (io.BytesIO(b"PK\x03\x04 no model"), "model.keras"),
+        "labels": "a,b",
+        "preprocessing": '{"color_mode": "rgb"}',
+    }
     check("register_version", client.post(f"{PREFIX}/models/other/versions", data=sent))
     check("model_history", client.get(f"{mnist}/history"))
     second = register_mnist([str(9 - number) for number in range(10)])
