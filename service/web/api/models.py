@@ -129,12 +129,16 @@ def remove_alias(name: str, alias: str) -> Answer:
 
 class ModelForm(Strict):
     labels: str = Field(
-        max_length=LABELS_MAX, description="what its outputs mean, in order, separated by commas; or a JSON list of texts"
+        min_length=1,
+        max_length=LABELS_MAX,
+        description="what its outputs mean, in order, separated by commas; or a JSON list of texts",
+        json_schema_extra={"format": "labels"},
     )
     preprocessing: str | None = Field(
         None,
         max_length=RECIPE_MAX,
         description="recipe that brings a picture to its input, JSON text as `preprocessing` of GET /models shows it; left out: made from the input",
+        json_schema_extra={"format": "preprocessing"},
     )
 
 

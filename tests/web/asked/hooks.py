@@ -30,6 +30,8 @@ schemathesis.openapi.media_type(
         seed=st.integers(0, 50),
     ),
 )
+schemathesis.openapi.format("labels", st.sampled_from(["a,b", "0,1,2", '["a, b", "c"]']))
+schemathesis.openapi.format("preprocessing", st.just('{"color_mode": "rgb"}'))
 schemathesis.openapi.media_type("application/octet-stream", st.binary(max_size=200).map(lambda rest: b"PK\x03\x04" + rest))
 
 QUESTIONS = (
@@ -41,6 +43,15 @@ QUESTIONS = (
 CONDITIONS = ("width > 10", "label = '1' and 'a' = any(tags)", "true")
 WITH_SELECTIONS = frozenset({"predict_images", "train_model", "evaluate_model"})
 WITH_QUESTIONS = frozenset({"run_sql", "sql_csv", "sql_parquet"})
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+    """Leave out the form that Schemathesis itself writes beside a file and holds for right: each required text is empty in it, whatever its
+    `minLength`."""
+    form = case.body if context.operation.definition.raw["operationId"] == "register_version" else None
+    right = case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
+    return not (right and isinstance(form, dict) and form.get("labels") == "")
 
 
 @schemathesis.hook
@@ -59,9 +70,6 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.query["model"] = "mnist"
         if "after" in case.query:
             case.query.pop("before", None)
-    if name == "register_version" and isinstance(case.body, dict) and "labels" in case.body:
-        recipe = {"preprocessing": '{"color_mode": "rgb"}'} if case.body.get("preprocessing") is not None else {}
-        case.body = {**case.body, **recipe, "labels": "a,b"}
     if name in WITH_SELECTIONS and isinstance(case.body, dict):
         base = {"from_version": None, "from_alias": None} if name == "train_model" else {"version": 1, "alias": None}
         case.body = {**case.body, **base}
