@@ -12,7 +12,7 @@ from service.accounts.tokens import local_actor
 from service.cli.output import write_json, write_table
 from service.errors import NotFound
 from service.models import aliases
-from service.models.registration import register_model
+from service.models.registration import register_model, split_labels
 from service.models.registry import CHAMPION, VersionInfo, list_versions
 from service.models.spec import Preprocessing
 from service.settings import Settings
@@ -71,7 +71,7 @@ def _write(versions: Sequence[VersionInfo], *, as_json: bool) -> None:
 @command.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option("--name", required=True, help="name of the model: a-z, 0-9, '.', '_', '-'")
-@click.option("--labels", required=True, help="what its outputs mean, in order, separated by commas")
+@click.option("--labels", required=True, help="what its outputs mean, in order, separated by commas; or a JSON list of texts")
 @click.option("--preprocessing", help="recipe as JSON; default: made from the model's input")
 def add(path: Path, name: str, labels: str, preprocessing: str | None) -> None:
     """Vet a .keras file in a limited child process, convert it, and register it as the next version."""
@@ -87,7 +87,7 @@ def add(path: Path, name: str, labels: str, preprocessing: str | None) -> None:
             open_store(settings),
             path,
             name=name,
-            labels=labels.split(","),
+            labels=split_labels(labels),
             preprocessing=recipe,
             metrics={},
             actor=local_actor(sessions),

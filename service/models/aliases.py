@@ -18,10 +18,8 @@ from schema.session import Sessions
 from schema.tables import Account, Model, ModelAlias, ModelAliasEvent, ModelVersion
 from service.accounts.actor import Actor
 from service.errors import Conflict, Invalid, NotFound
-from service.models.registry import CHAMPION, is_name
+from service.models.registry import ALIAS_PATTERN, CHAMPION, is_name
 from service.pictures.labels import name_actor
-
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Anything(Enum):
@@ -59,7 +57,7 @@ class AliasEvent:
 
 def check_alias(alias: str) -> None:
     """Raise `Invalid` unless an alias may be called this."""
-    if not _ALIAS.fullmatch(alias):
+    if not re.fullmatch(ALIAS_PATTERN, alias):
         raise Invalid("an alias is 1 to 32 of a-z, 0-9, '_' and '-', the first a letter", field="alias")
 
 

@@ -5,6 +5,7 @@ beginning, due in a day: whatever becomes of the request, the job or the worker,
 """
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -29,7 +30,6 @@ TASK = "register"
 KEPT = timedelta(days=1)
 MEDIA_TYPE = "application/octet-stream"
 ZIP = b"PK\x03\x04"
-_CHUNK = 1024 * 1024
 
 
 def deposit(
@@ -53,21 +53,19 @@ def deposit(
     if file.read(len(ZIP)) != ZIP:
         raise Invalid("this is no .keras file: it does not begin as a zip archive does", field="file")
     file.seek(0)
-    digest, size = hashlib.sha256(), 0
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    key = new_staging_key(digest.hexdigest())
+    key = new_staging_key(sha256)
     with sessions() as session, session.begin():
         announce_objects(session, [key], reason="a model file that waits to be registered", delay=KEPT)
         waiting = session.scalars(select(ObjectDeletion.id).where(ObjectDeletion.object_key == key)).one()
-    store.put_object(key, file, size=size, sha256=digest.hexdigest(), media_type=MEDIA_TYPE)
+    store.put_object(key, file, size=size, sha256=sha256, media_type=MEDIA_TYPE)
     parameters = {
         "model": name,
         "labels": names,
         "preprocessing": None if preprocessing is None else dict(preprocessing),
-        "sha256": digest.hexdigest(),
+        "sha256": sha256,
         "byte_size": size,
         "waiting": waiting,
     }

@@ -5,6 +5,7 @@ READY version gets an alias. A refused or interrupted registration changes nothi
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -176,6 +177,19 @@ def check_name(name: str) -> None:
     """Raise `Invalid` unless a model may have this name."""
     if not is_name(name):
         raise Invalid("name is 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", field="name")
+
+
+def split_labels(text: str) -> list[str]:
+    """Return the names of classes from one text: a JSON list, or names between commas. Raises `Invalid`."""
+    if not text.lstrip().startswith("["):
+        return text.split(",")
+    try:
+        labels = json.loads(text)
+    except (ValueError, RecursionError):
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise Invalid("labels is names between commas, or a JSON list of texts", field="labels")
+    return labels
 
 
 def clean_labels(labels: Sequence[str]) -> list[str]:

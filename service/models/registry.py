@@ -15,12 +15,13 @@ from service.models.spec import InputSpec, Preprocessing
 from service.names import clean_name
 
 CHAMPION = "champion"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME_PATTERN, ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}", r"[a-z][a-z0-9_-]{0,31}"
+"""What a model and an alias may be called, as a whole."""
 
 
 def is_name(text: str) -> bool:
     """Tell whether a model may be called this; nothing else is worth looking up."""
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(NAME_PATTERN, text) is not None
 
 
 @dataclass(frozen=True, slots=True)

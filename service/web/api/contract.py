@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.accounts.actor import Role
-from service.errors import PixrefError
+from service.errors import BadImage, BadModel, PixrefError, TooManyPixels
 from service.settings import KIB
 from service.web.access import access
 from service.web.api.requests import JSON, Shape, Strict, TextReader, json_body, no_query, one_file, validated
@@ -32,15 +32,17 @@ BODY = 16 * KIB
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What the file of a form is: which limit it has (`service.web.access`), its media type, and what the document says of it."""
+    """What the file of a form is: which limit it has (`service.web.access`), its media type, what the document says of it, and the errors that
+    name what is wrong with it."""
 
     body: str
     media_type: str
     description: str
+    errors: tuple[type[PixrefError], ...]
 
 
-PICTURE = FileKind("picture", "image/png", "the PNG file")
-MODEL_FILE = FileKind("model", "application/octet-stream", "the .keras file")
+PICTURE = FileKind("picture", "image/png", "the PNG file", (BadImage, TooManyPixels))
+MODEL_FILE = FileKind("model", "application/octet-stream", "the .keras file", (BadModel,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from pydantic_core import PydanticCustomError
 
 from service.errors import Invalid
+from service.models.registry import ALIAS_PATTERN, NAME_PATTERN
 from service.names import (
     DESCRIPTION_MAX,
     NAME_MAX,
@@ -179,8 +180,8 @@ Moment = Annotated[
 Version = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
 ByteSize = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+ModelName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+Alias = Annotated[str, StringConstraints(pattern=f"^{ALIAS_PATTERN}$")]
 
 SCHEMAS: dict[str, Any] = {
     JSON_VALUE: {

@@ -11,6 +11,7 @@ from service import errors
 from service.accounts.actor import Role
 from service.models import aliases
 from service.models.deposits import deposit
+from service.models.registration import split_labels
 from service.models.registry import list_versions
 from service.models.spec import Preprocessing
 from service.web.api import api
@@ -152,7 +153,7 @@ class ModelForm(Strict):
     file=MODEL_FILE,
     answers={202: Job},
     keeps=True,
-    errors=(errors.BadModel, *STORE_ERRORS),
+    errors=STORE_ERRORS,
     headers=JOB_HEADERS,
 )
 def register_version(name: str, file: FileStorage, form: ModelForm) -> Answer:
@@ -181,19 +182,6 @@ def _recipe(text: str | None) -> dict[str, Any] | None:
         raise errors.Invalid(
             "preprocessing is JSON text, a recipe as GET /api/v1/models shows it", field="preprocessing"
         ) from None
-
-
-def split_labels(text: str) -> list[str]:
-    """Return the names of classes from one text: a JSON list, or names between commas. Raises `Invalid`."""
-    if not text.lstrip().startswith("["):
-        return text.split(",")
-    try:
-        labels = json.loads(text)
-    except (ValueError, RecursionError):
-        labels = None
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise errors.Invalid("labels is names between commas, or a JSON list of texts", field="labels")
-    return labels
 
 
 @endpoint(

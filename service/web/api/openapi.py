@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from service import errors
 from service.accounts.actor import Role
 from service.errors import PixrefError
+from service.models.registry import ALIAS_PATTERN, NAME_PATTERN
 from service.web.api.contract import ENDPOINTS, JSON, Endpoint
 from service.web.api.fields import SCHEMAS
 from service.web.api.introduction import INTRODUCTION, ORDER, SECTIONS
@@ -17,7 +18,7 @@ from service.web.api.shapes import Problem
 
 PROBLEM_JSON = "application/problem+json"
 # What stands for a name in a path. Another text names nothing (404), or is refused where it would have to be kept.
-_NAMES = {"name": r"^[a-z0-9][a-z0-9._-]{0,62}$", "alias": r"^[a-z][a-z0-9_-]{0,31}$"}
+_NAMES = {"name": f"^{NAME_PATTERN}$", "alias": f"^{ALIAS_PATTERN}$"}
 _CONVERTER = re.compile(r"<(?:int:)?(\w+)>")
 _REF = "#/components/schemas/{model}"
 _MEANINGS = {
@@ -41,7 +42,7 @@ _ALWAYS = (
     errors.Invalid,
 )
 _WITH_BODY = (errors.CsrfFailed, errors.TooSlow, errors.TooLarge)
-_WITH_FILE = (errors.BadImage, errors.TooManyPixels, errors.Busy, errors.TempFull)
+_WITH_FILE = (errors.Busy, errors.TempFull)
 STORE_ERRORS = (
     errors.StorageUnavailable,
     errors.StorageBusy,
@@ -146,7 +147,7 @@ def _errors(item: Endpoint) -> dict[int, list[type[PixrefError]]]:
     if item.method not in ("get", "head"):
         found += _WITH_BODY
     if item.form is not None:
-        found += _WITH_FILE
+        found += (*item.file.errors, *_WITH_FILE)
     if "<" in item.path:
         found.append(errors.NotFound)
     by_status: dict[int, list[type[PixrefError]]] = {}

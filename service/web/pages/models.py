@@ -6,10 +6,10 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.models import aliases
 from service.models.deposits import deposit
+from service.models.registration import split_labels
 from service.models.registry import CHAMPION, list_versions
 from service.models.spec import InputSpec, Preprocessing
 from service.web.access import access
-from service.web.api.models import split_labels
 from service.web.api.requests import one_file
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
