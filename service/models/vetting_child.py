@@ -29,7 +29,9 @@ MODEL, REQUEST, RESULT, CONVERTED = "model.keras", "request.json", "result.json"
 REAL = "picture-{:03}.png"
 
 MAX_CLASSES = 10_000
-MAX_PARITY_DIFFERENCE = 1e-5
+# Of the largest score. Two sound runtimes add in different orders: of twelve random models over unscaled pixels of 0..255 one differed by 1.4e-5.
+# What is to be caught is a layer that runs otherwise, and that changes the scores themselves.
+MAX_PARITY_DIFFERENCE = 1e-4
 # What LiteRT cannot convert, or answers otherwise, Keras runs. Everything else that is wrong with a model is a reason to refuse it.
 RUN_BY_KERAS = frozenset({"conversion", "parity"})
 PARITY_PICTURES = 32

@@ -314,7 +314,7 @@ def test_a_colour_model_with_its_preprocessing_inside_is_accepted(outcomes: dict
     assert accepted["classes"] == 4
     assert accepted["probabilities"]
     assert accepted["fallback"] is None
-    assert accepted["parity"] <= 1e-5
+    assert accepted["parity"] <= 1e-4
 
 
 def test_logits_of_a_model_saved_with_a_fixed_batch_are_accepted(outcomes: dict[str, Any]) -> None:
@@ -323,7 +323,7 @@ def test_logits_of_a_model_saved_with_a_fixed_batch_are_accepted(outcomes: dict[
     assert accepted["preprocessing"] == Preprocessing(color_mode="rgb").to_json()
     assert accepted["classes"] == 3
     assert not accepted["probabilities"]
-    assert accepted["parity"] <= 1e-5
+    assert accepted["parity"] <= 1e-4
 
 
 @pytest.mark.parametrize("labels", [["a", "a"], ["a", " "]])
