@@ -23,7 +23,7 @@ from service.wiring import open_rows
 @click.option("--epochs", type=click.IntRange(1, MAX_EPOCHS), default=3, show_default=True, help="how often each picture is seen")
 @click.option("--from-version", "base", metavar="NUMBER|ALIAS", help="train this version on instead of a new network")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="all chance follows it")
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=128, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1, 4096), help="default: 128, or down to 16 for few pictures")
 @click.option(
     "--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="the highest; default: 0.003, or 0.0005 for a version"
 )
@@ -55,7 +55,7 @@ def command(
     epochs: int,
     base: str | None,
     seed: int,
-    batch_size: int,
+    batch_size: int | None,
     learning_rate: float | None,
     augment: Any,
     size: int | None,

@@ -249,7 +249,7 @@ def _metrics(running: Running, wanted: Wanted, trained: Trained) -> dict[str, An
         "training_accuracy": last.accuracy,
         "training_seconds": trained.seconds,
         "snapshot": running.noted["snapshot"],
-        "plan": wanted.plan.to_json(),
+        "plan": trained.plan.to_json(),
         "epochs": [asdict(epoch) for epoch in trained.epochs],
         "versions": trained.versions,
         "from_version": wanted.from_version,

@@ -81,7 +81,7 @@ def test_from_labels_to_predictions_and_on_with_corrected_labels(
         "SELECT v.metrics, s.digest FROM pixref.model_version v JOIN pixref.snapshot s ON s.id = v.snapshot_id WHERE v.state = 'READY'",
     )
     assert digest == done["snapshot"]
-    assert metrics["plan"] == PLAN.to_json()
+    assert metrics["plan"] == PLAN.to_json() | {"learning_rate": 0.003}, "what was left open is written down as it was chosen"
     assert metrics["versions"].keys() == {"keras", "tensorflow", "numpy"}
     assert metrics["epochs"] == done["epochs"]
     # Where people ask, the set is named by its digest.

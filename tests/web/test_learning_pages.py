@@ -71,7 +71,7 @@ def test_a_form_asks_for_a_training(editor_client: TokenClient, sessions: Sessio
     assert asked.status_code == 303
     wanted = find_job(sessions, int(asked.headers["Location"].rsplit("/", 1)[1])).parameters
     assert (wanted["model"], wanted["where"], wanted["from_version"]) == ("digits", "width = 28", None)
-    assert wanted["plan"] == {"epochs": 5, "batch_size": 128, "learning_rate": None, "seed": 7, "augmentation": "flip"}
+    assert wanted["plan"] == {"epochs": 5, "batch_size": None, "learning_rate": None, "seed": 7, "augmentation": "flip"}
     asked = editor_client.post("/train", data={"base": "mnist:1", "split": "train"})
     wanted = find_job(sessions, int(asked.headers["Location"].rsplit("/", 1)[1])).parameters
     assert (wanted["model"], wanted["filter"], wanted["from_version"]) == ("mnist", {"split": "train"}, 1)

@@ -17,6 +17,10 @@ _LARGE = 24
 # Down to this side a picture is folded; then what is left is read by a dense layer.
 _FINAL = 7
 
+# How much of the moving averages is kept at each step. By Keras' own 0.99 they follow over hundreds of steps, which few pictures do not make: a
+# thousand digits, 105 steps, were 53 of 100 right with it and 98 of 100 with this.
+_MOMENTUM = 0.9
+
 # Radians, parts, parts and parts of a side: the most that `light` turns, scales, shears and shifts.
 _TURN, _SCALE, _SHEAR, _SHIFT = math.radians(12), 0.12, 0.12, 0.07
 
@@ -52,7 +56,7 @@ def build_network(spec: InputSpec, classes: int) -> keras.Model:
 
 def _convolution(x: keras.KerasTensor, filters: int, kernel: int, strides: int, block: int) -> keras.KerasTensor:
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=f"conv{block}")(x)
-    x = layers.BatchNormalization(name=f"norm{block}")(x)
+    x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"norm{block}")(x)
     return layers.ReLU(name=f"relu{block}")(x)
 
 

@@ -40,9 +40,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished training: the model file in the private folder, how each epoch went, and with what it was made."""
+    """A finished training: the model file in the private folder, the plan with nothing left open, how each epoch went, and with what it was made."""
 
     path: Path
+    plan: Plan
     epochs: list[Epoch]
     seconds: float
     versions: dict[str, str]
@@ -111,6 +112,7 @@ def _trained(folder: Path) -> Trained:
     done = result["trained"]
     return Trained(
         path=folder / TRAINED,
+        plan=Plan.from_json(done["plan"]),
         epochs=[Epoch(**epoch) for epoch in done["epochs"]],
         seconds=float(done["seconds"]),
         versions={name: str(done[name]) for name in ("keras", "tensorflow", "numpy")},

@@ -46,6 +46,8 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
     plan = Plan.from_json(request["plan"])
     spec, recipe = InputSpec.from_json(request["input"]), Preprocessing.from_json(request["preprocessing"])
+    fresh = not request["base"]
+    batch_size, peak = plan.batch(len(_arrays(TRAINING)[1])), plan.peak(fresh=fresh)
     keras.utils.set_random_seed(plan.seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -65,11 +67,11 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
             return np.random.default_rng([plan.seed, self._epoch]).permutation(len(self._classes))
 
         def __len__(self) -> int:
-            return -(-len(self._classes) // plan.batch_size)
+            return -(-len(self._classes) // batch_size)
 
         def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
             # Sorted, since pictures that lie together are read together; the order within a batch means nothing.
-            chosen = np.sort(self._order[index * plan.batch_size : (index + 1) * plan.batch_size])
+            chosen = np.sort(self._order[index * batch_size : (index + 1) * batch_size])
             levels = self._levels[chosen]
             if self._training:
                 random = np.random.default_rng([plan.seed, self._epoch, index])
@@ -110,15 +112,14 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
     data = Batches(TRAINING, training=True)
     validation = Batches(VALIDATION, training=False) if request["validation"] else None
-    fresh = not request["base"]
     model = build_network(spec, request["classes"]) if fresh else keras.saving.load_model(BASE, compile=False, safe_mode=True)
     steps = plan.epochs * len(data)
     warm_up = max(1, steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
-        plan.peak(fresh=fresh) / 10,
+        peak / 10,
         max(1, steps - warm_up),
         alpha=0.001,
-        warmup_target=plan.peak(fresh=fresh),
+        warmup_target=peak,
         warmup_steps=warm_up,
     )
     model.compile(
@@ -132,6 +133,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     # Without the optimizer's state the file is a third of the size; a later training begins with one of its own.
     keras.Model(model.inputs, model.outputs, name="classifier").save(TRAINED)
     return {
+        "plan": plan.to_json() | {"batch_size": batch_size, "learning_rate": peak},
         "epochs": report.epochs,
         "seconds": round(time.monotonic() - began, 1),
         "parameters": model.count_params(),

@@ -35,7 +35,7 @@ class TrainingBody(SelectionBody):
 
     model: ModelName = Field(description="whose next version it becomes")
     epochs: _Epochs = Field(3, description="how often each picture is seen")
-    batch_size: _BatchSize = 128
+    batch_size: _BatchSize | None = Field(None, description="null: 128, or down to 16 for few pictures")
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="the highest; null: 0.003, or 0.0005 for a version that is trained on"
     )
