@@ -33,10 +33,16 @@ def start_deletion(session: Session, *, reason: str, image_id: int, from_state: 
 
 
 def queue_objects(session: Session, keys: Iterable[str], *, reason: str) -> None:
-    """Queue objects that no row names any more, due now."""
-    rows = [{"object_key": key, "reason": reason} for key in keys]
+    """Queue objects that no row names any more, due now; those that are queued already become due.
+
+    A sweep that has picked such an object may have removed it before its last bytes came, and removes its row next: this waits for that, and
+    queues the object anew. To leave the row as it is would leave the object to nobody.
+    """
+    rows = [{"object_key": key, "reason": reason} for key in sorted(keys)]
     if rows:
-        session.execute(insert(ObjectDeletion).values(rows).on_conflict_do_nothing())
+        statement = insert(ObjectDeletion).values(rows)
+        due = {"reason": statement.excluded.reason, "due_at": func.now()}
+        session.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=due))
 
 
 def announce_objects(session: Session, keys: Iterable[str], *, reason: str, delay: timedelta) -> None:

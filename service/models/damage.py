@@ -159,16 +159,21 @@ def heal_version(sessions: Sessions, store: ObjectStore, version_id: int, files:
             .where(ModelVersion.id == version_id, ModelVersion.damage.is_not(None))
             .with_for_update()
         ).one_or_none()
-        if damaged is None:
-            return False
-        if not keep_objects(session, keys):
-            raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
-        queue_objects(session, filter(None, damaged), reason="a damaged model was healed")
-        session.execute(
-            update(ModelVersion)
-            .where(ModelVersion.id == version_id)
-            .values(**files.columns(), damage=None, damaged_at=None, verified_at=func.now())
-        )
+        if overtaken := damaged is not None and not keep_objects(session, keys):
+            queue_objects(session, keys, reason="the sweep was faster than the healing")
+        elif damaged is None:
+            queue_objects(session, keys, reason="there was nothing left to heal")
+        else:
+            queue_objects(session, filter(None, damaged), reason="a damaged model was healed")
+            session.execute(
+                update(ModelVersion)
+                .where(ModelVersion.id == version_id)
+                .values(**files.columns(), damage=None, damaged_at=None, verified_at=func.now())
+            )
+    if overtaken:
+        raise UploadInterrupted("the registration took so long that it was abandoned: register the model again", field="file")
+    if damaged is None:
+        return False
     failpoint("heal_model.done")
     log.info("a model is healed", extra={"version_id": version_id})
     return True

@@ -93,14 +93,22 @@ def heal(sessions: Sessions, store: ObjectStore, image_id: int, data: bytes, sha
             .where(Image.id == image_id, Image.state == "READY", Image.damage.is_not(None))
             .with_for_update()
         ).scalar_one_or_none()
-        if damaged is None:
-            return False
-        if not keep_objects(session, [key]):
-            raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
-        queue_objects(session, [damaged], reason="a damaged picture was healed")
-        session.execute(
-            update(Image).where(Image.id == image_id).values(object_key=key, damage=None, damaged_at=None, verified_at=func.now())
-        )
+        if overtaken := damaged is not None and not keep_objects(session, [key]):
+            # It may have been removed before its last bytes came.
+            queue_objects(session, [key], reason="the sweep was faster than the healing")
+        elif damaged is None:
+            queue_objects(session, [key], reason="there was nothing left to heal")
+        else:
+            queue_objects(session, [damaged], reason="a damaged picture was healed")
+            session.execute(
+                update(Image)
+                .where(Image.id == image_id)
+                .values(object_key=key, damage=None, damaged_at=None, verified_at=func.now())
+            )
+    if overtaken:
+        raise UploadInterrupted("the upload was overtaken while its bytes were stored: send it again", field="file")
+    if damaged is None:
+        return False
     failpoint("heal.done")
     log.info("a picture is healed", extra={"image_id": image_id})
     return True

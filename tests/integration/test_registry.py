@@ -254,6 +254,8 @@ def test_an_overtaken_healing_changes_nothing(register: Registering, sessions: S
         register(store=StepStore(store, after=overtake))
     assert [each.damage for each in list_versions(sessions)] == ["lost"]
     assert register() == 1
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
 
 
 def test_the_same_file_with_other_labels_or_another_recipe_is_another_version(

@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import threading
+import time
 from itertools import count
 from pathlib import Path
 
@@ -151,9 +153,37 @@ def test_the_sweep_overtakes_an_upload(sessions: Sessions, store: ObjectStore, a
     for overtaken in (StepStore(store, before=take_it), StepStore(store, after=take_it)):
         with pytest.raises(UploadInterrupted):
             add_image(sessions, overtaken, actor)
-    # The first attempt's bytes came after the sweep had removed nothing: only the key of a row that is gone could name them,
-    # which is why a lease is far longer than a PUT can take.
     assert one(sessions, "SELECT count(*) FROM pixref.image") == 0
+    # The first attempt's bytes came after the sweep had removed nothing.
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
+
+
+def test_an_upload_ends_while_the_sweep_has_removed_its_object_and_not_yet_its_row(
+    sessions: Sessions, store: ObjectStore, actor: Actor
+) -> None:
+    removed, landed = threading.Event(), threading.Event()
+
+    def wait_for_the_bytes(step: str) -> None:
+        if step == "delete":
+            removed.set()
+            assert landed.wait(10)
+            time.sleep(0.3)  # in which the upload asks for its object to be removed
+
+    sweeper = threading.Thread(target=sweep, args=(sessions, StepStore(store, after=wait_for_the_bytes)))
+
+    def begin_to_sweep(step: str) -> None:
+        if step == "put":
+            expire_leases(sessions)
+            sweeper.start()
+            assert removed.wait(10)
+
+    late = StepStore(store, before=begin_to_sweep, after=lambda step: landed.set())
+    with pytest.raises(UploadInterrupted):
+        add_image(sessions, late, actor)
+    sweeper.join()
+    sweep(sessions, store)
+    assert_in_step(sessions, store)
 
 
 def test_a_delete_by_sql_overtakes_an_upload(sessions: Sessions, store: ObjectStore, actor: Actor) -> None:
