@@ -128,6 +128,16 @@ def list_evaluations(
         return [EvaluationInfo(*row) for row in found]
 
 
+def newest_evaluations(sessions: Sessions) -> dict[tuple[str, int], EvaluationInfo]:
+    """Return the newest evaluation of each version that has one with a picture in it, by model and version."""
+    query = text(
+        f"SELECT DISTINCT ON (model, version) e.* FROM ({_INFOS} WHERE accuracy IS NOT NULL) e ORDER BY model, version, evaluation_id DESC"  # noqa: S608
+    )
+    with sessions() as session:
+        found = [EvaluationInfo(*row) for row in session.execute(query)]
+    return {(info.model, info.version): info for info in found}
+
+
 def find_evaluation(sessions: Sessions, evaluation_id: int) -> Report:
     """Return everything that an evaluation says. Raises `NotFound`."""
     which = {"id": evaluation_id}

@@ -56,9 +56,9 @@ class Held:
         """The layers that this system lacks, in words."""
         words = {
             "limits of memory and time": self.limits,
-            "no network": self.network,
-            "no files but its own (Landlock)": self.landlock > 0,
-            "no sockets, programs and processes (seccomp)": self.seccomp,
+            "a closed network": self.network,
+            "closed files (Landlock)": self.landlock > 0,
+            "closed system calls (seccomp)": self.seccomp,
         }
         return [name for name, holds in words.items() if not holds]
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, g
 
 from service.accounts.actor import Role
-from service.web.pages import words
+from service.web.pages import model_words, words
 
 pages = Blueprint("pages", __name__)
 
@@ -24,5 +24,16 @@ def _shared() -> dict[str, Any]:
     return {"me": me, "may_edit": bool(me and me.role.allows(Role.EDITOR)), "release": _release()}
 
 
-for _filter in (words.byte_size, words.percent, words.moment, words.sentence, words.json_text, words.sql_type, words.data_uri):
+for _filter in (
+    words.byte_size,
+    words.percent,
+    words.milliseconds,
+    words.moment,
+    words.sentence,
+    words.json_text,
+    words.sql_type,
+    words.data_uri,
+    model_words.metrics_in_words,
+    model_words.value_in_words,
+):
     pages.add_app_template_filter(_filter)

@@ -1,9 +1,12 @@
 """The models page: every version, what it takes, what it makes of it and how well."""
 
+from collections import Counter
+
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
+from service.learning.evaluations import newest_evaluations
 from service.models import aliases
 from service.models.deposits import deposit
 from service.models.registration import split_labels
@@ -28,8 +31,16 @@ def models() -> str:
         )
         for version in list_versions(context().sessions)
     ]
+    serving = Counter(version.model for version, _, _ in versions if version.state == "ready")
     champions = {version.model: version.version for version, _, _ in versions if CHAMPION in version.aliases}
-    return render_template("models.html", versions=versions, champion=CHAMPION, champions=champions)
+    return render_template(
+        "models.html",
+        versions=versions,
+        champion=CHAMPION,
+        champions=champions,
+        serving=serving,
+        evaluations=newest_evaluations(context().sessions),
+    )
 
 
 @pages.post("/models")

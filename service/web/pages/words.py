@@ -38,6 +38,11 @@ def percent(share: float) -> str:
     return f"{share * 100:.2f} %"
 
 
+def milliseconds(amount: float) -> str:
+    """Return a time that may be as short as a picture among hundreds takes."""
+    return f"{amount:.1f} ms" if amount >= 0.05 else f"{amount:.3f} ms"
+
+
 def moment(when: datetime) -> str:
     """Return a time in UTC, to the second."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -127,8 +127,8 @@ def test_ci_has_every_layer(system: Held) -> None:
 def test_what_is_missing_is_said_in_words() -> None:
     assert Held(limits=True, network=True, landlock=7, seccomp=True).missing == []
     assert Held(limits=True, network=False, landlock=0, seccomp=True).missing == [
-        "no network",
-        "no files but its own (Landlock)",
+        "a closed network",
+        "closed files (Landlock)",
     ]
 
 
