@@ -78,13 +78,23 @@ def register_deposited(running: Running, sessions: Sessions, store: ObjectStore)
     Raises `BadModel`, `Conflict`, `Invalid`, `StorageUnavailable`.
     """
     wanted = running.parameters
-    running.progress(0, 1, message="vetting")
+    if "version" not in running.noted:
+        running.progress(0, 1, message="vetting")
+        # Written down before the file goes: whoever takes the job up after that needs it no more.
+        running.note(version=_register(running, sessions, store, wanted))
+    with sessions() as session, session.begin():
+        session.execute(update(ObjectDeletion).where(ObjectDeletion.id == wanted["waiting"]).values(due_at=func.now()))
+    running.progress(1, 1)
+    return {"model": wanted["model"], "version": running.noted["version"]}
+
+
+def _register(running: Running, sessions: Sessions, store: ObjectStore, wanted: Mapping[str, Any]) -> int:
     recipe = wanted["preprocessing"]
     with tempfile.TemporaryDirectory(prefix="pixref-register-") as folder:
         path = Path(folder) / "deposited.keras"
         path.write_bytes(_fetch(sessions, store, wanted))
         running.check()
-        number = register_model(
+        return register_model(
             sessions,
             store,
             path,
@@ -95,10 +105,6 @@ def register_deposited(running: Running, sessions: Sessions, store: ObjectStore)
             actor=running.actor,
             work_dir=Path(folder),
         )
-    with sessions() as session, session.begin():
-        session.execute(update(ObjectDeletion).where(ObjectDeletion.id == wanted["waiting"]).values(due_at=func.now()))
-    running.progress(1, 1)
-    return {"model": wanted["model"], "version": number}
 
 
 def _fetch(sessions: Sessions, store: ObjectStore, wanted: Mapping[str, Any]) -> bytes:

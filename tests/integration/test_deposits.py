@@ -54,6 +54,17 @@ def test_it_is_registered_by_the_job_and_nothing_waits_any_more(parts: Parts, ac
     assert (again.result or {})["version"] == 1, "the same file is registered once"
 
 
+def test_a_runner_that_died_at_the_very_end_has_not_lost_the_version(parts: Parts, actor: Actor) -> None:
+    job_id = send(parts, actor)
+    first = done(parts, job_id)
+    sweep(parts.sessions, parts.store)
+    execute(parts.sessions, "UPDATE pixref.job SET state = 'queued', finished_at = NULL")
+    again = done(parts, job_id)
+    assert again.state == "succeeded", again.error
+    assert again.result == first.result
+    assert one(parts.sessions, "SELECT count(*) FROM pixref.model_version") == 1
+
+
 def test_one_that_is_refused_says_why_and_is_let_go_of(parts: Parts, actor: Actor) -> None:
     job = done(parts, send(parts, actor, b"PK\x03\x04 no model"))
     assert job.state == "failed"
