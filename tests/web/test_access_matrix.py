@@ -121,6 +121,8 @@ EXPECTED: dict[str, Role | None] = {
     "pages.train": Role.EDITOR,
     "pages.evaluate": Role.EDITOR,
     "pages.evaluations": Role.VIEWER,
+    "pages.try_model": Role.VIEWER,
+    "pages.tried": Role.VIEWER,
     "pages.evaluation": Role.VIEWER,
     "pages.ask_for_predictions": Role.EDITOR,
     "pages.predict_shown": Role.EDITOR,
@@ -128,7 +130,7 @@ EXPECTED: dict[str, Role | None] = {
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 # Questions that are too long for an address, or have a file.
 READS = {
-    *("api.presign_images", "api.check_hashes", "api.predict_file"),
+    *("api.presign_images", "api.check_hashes", "api.predict_file", "pages.tried"),
     *("api.run_sql", "api.sql_csv", "api.sql_parquet", "pages.sql", "pages.download_sql"),
 }
 

@@ -11,6 +11,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     models,
     sign_in,
     sql,
+    trying,
     upload,
 )
 from service.web.pages.blueprint import pages

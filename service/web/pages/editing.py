@@ -4,12 +4,11 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.errors import Invalid
-from service.models.serving import ModelRef
 from service.pictures import delete, labels, search
 from service.web.access import access
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
+from service.web.pages.choosing import chosen_model
 from service.web.pages.upload import split_tags
 
 
@@ -37,18 +36,11 @@ def set_tags(image_id: int) -> Response:
     return _back(image_id, f"The tags are {', '.join(info.tags)}." if info.tags else "The picture has no tags now.")
 
 
-def _chosen_model() -> ModelRef:
-    number, _, name = request.form.get("model", "").partition(":")
-    if not name or not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise Invalid("model must be NUMBER:NAME: choose one of the list", field="model")
-    return ModelRef(name, int(number))
-
-
 @pages.post("/images/<int:image_id>/predict")
 @access(Role.EDITOR)
 def predict(image_id: int) -> Response:
     """Run a model version on the picture and keep the result."""
-    outcome = context().models.predict_image(image_id, _chosen_model(), actor=actor())
+    outcome = context().models.predict_image(image_id, chosen_model(), actor=actor())
     seen = f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %)."
     return _back(image_id, seen if outcome.stored else f"{seen} It was not kept: the database takes no rows at the moment.")
 

@@ -6,13 +6,13 @@ from flask import g, render_template
 
 from service.accounts.actor import Role
 from service.models.predictions import predictions_of
-from service.models.registry import CHAMPION, VersionInfo, list_versions
 from service.pictures import fetch, labels, search
 from service.pictures.likeness import alike
 from service.pictures.search import ImageInfo, ThumbnailInfo
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
+from service.web.pages.choosing import choices
 
 # Small pictures are shown enlarged to about this side, by a whole factor, so that each pixel is a square.
 STAGE_SIDE = 448
@@ -39,11 +39,6 @@ def stage_of(info: ImageInfo, thumbnail: ThumbnailInfo) -> Stage:
     return Stage(width * factor, height * factor, factor > 1)
 
 
-def _choices() -> list[VersionInfo]:
-    ready = [version for version in list_versions(context().sessions) if version.state == "ready"]
-    return sorted(ready, key=lambda version: CHAMPION not in version.aliases)
-
-
 @pages.get("/images/<int:image_id>")
 @access(Role.VIEWER)
 def image(image_id: int) -> str:
@@ -61,7 +56,7 @@ def image(image_id: int) -> str:
         history=labels.label_history(sessions, image_id),
         predictions=predictions_of(sessions, image_id),
         alike=alike(sessions, image_id),
-        choices=_choices() if may_edit else [],
+        choices=choices() if may_edit else [],
         label_names=label_names,
         tag_names=tag_names,
         scores_shown=SCORES_SHOWN,

@@ -1,0 +1,22 @@
+"""The list of model versions from which a form chooses, and what was chosen."""
+
+from flask import request
+
+from service.errors import Invalid
+from service.models.registry import CHAMPION, VersionInfo, list_versions
+from service.models.serving import ModelRef
+from service.web.context import context
+
+
+def choices() -> list[VersionInfo]:
+    """Return the versions that can predict, champions first."""
+    ready = [version for version in list_versions(context().sessions) if version.state == "ready"]
+    return sorted(ready, key=lambda version: CHAMPION not in version.aliases)
+
+
+def chosen_model() -> ModelRef:
+    """Return the version that the form's field `model` names as NUMBER:NAME. Raises `Invalid`."""
+    number, _, name = request.form.get("model", "").partition(":")
+    if not name or not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise Invalid("model must be NUMBER:NAME: choose one of the list", field="model")
+    return ModelRef(name, int(number))
