@@ -8,7 +8,7 @@ const model = document.getElementById("model");
 const input = document.getElementById("file");
 const dropzone = document.getElementById("dropzone");
 const answer = document.getElementById("answer");
-const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 let file = null;
 let asking = new AbortController();
@@ -27,7 +27,7 @@ function bar(label, score) {
   const meter = element("meter", "");
   meter.value = score;
   meter.setAttribute("aria-label", `Score of ${label}`);
-  row.append(name, meter, element("span", "score-value", percent.format(score)));
+  row.append(name, meter, element("span", "score-value", percent(score)));
   return row;
 }
 
