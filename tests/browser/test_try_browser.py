@@ -59,6 +59,7 @@ def draw(page: Page, lines: list[list[tuple[float, float]]]) -> None:
 def test_what_is_drawn_is_predicted_at_once(open_page: OpenPage, sessions: Sessions, complaints: Complaints) -> None:
     page = open_page(Role.VIEWER)
     page.get_by_role("link", name="Try", exact=True).click()
+    page.wait_for_url("**/try")  # loaded: the script listens
     seen = page.locator("#answer .prediction-label")
     for label, lines in STROKES.items():
         draw(page, lines)
