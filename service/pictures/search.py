@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -9,9 +10,9 @@ from sqlalchemy import Row, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from schema.session import Sessions, single
-from schema.tables import Image, ImageTag, Label, Tag
+from schema.tables import Image, ImageTag, Label, Prediction, Tag
 from service.errors import Invalid, NotFound
-from service.pictures.cursors import BIGINT_MAX, Sort, decode_cursor
+from service.pictures.cursors import BIGINT_MAX, Cursor, Sort, decode_cursor
 from service.pictures.filter import ImageFilter, apply_filter, look_up
 from service.pictures.paging import PAGE_DEFAULT, PAGE_MAX, Place, ends, page_queries
 from service.pictures.prepared_pages import prepared_page
@@ -82,6 +83,31 @@ def list_with_thumbnails(
     """Return a page of pictures with their thumbnails, without the bucket. Raises `Invalid`."""
     page = read_page(sessions, wanted, place_of(sort, limit, after, before), Shown.THUMBNAILS)
     return Page([(info_of(row), thumbnail_of(row)) for row in page.items], page.next, page.prev)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The pictures before and after one in a list; None at an end, and where the one has no place in that order."""
+
+    previous: int | None
+    next: int | None
+
+
+def neighbours(sessions: Sessions, wanted: ImageFilter, info: ImageInfo, *, sort: Sort = Sort.NEWEST) -> Neighbours:
+    """Return what is before and after a picture among those that match, whether it matches itself or not. Raises `Invalid`."""
+    key: datetime | float | None = None
+    if sort.by == "date":
+        key = info.created_at
+    elif sort.by == "score":
+        with single(sessions) as connection:
+            versions = look_up(connection, wanted, ordering=True).versions
+            query = select(Prediction.score).where(Prediction.image_id == info.id, Prediction.model_version_id.in_(versions))
+            key = connection.execute(query.limit(1)).scalar()
+        if key is None:
+            return Neighbours(None, None)
+    places = (Place(sort, 1, Cursor(info.id, key), backward=backward) for backward in (True, False))
+    before, after = (read_page(sessions, wanted, place, Shown.FACTS).items for place in places)
+    return Neighbours(*(found[0].id if found else None for found in (before, after)))
 
 
 def no_such_image(image_id: int) -> NotFound:

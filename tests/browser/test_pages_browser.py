@@ -152,6 +152,37 @@ def test_label_tag_predict_delete(open_page: OpenPage, keep: Keep, mnist_model: 
     expect(page.get_by_text("There are no pictures yet")).to_be_visible()
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_the_list_is_gone_through_picture_by_picture(
+    open_page: OpenPage, keep: Keep, complaints: Complaints, scripts: bool
+) -> None:
+    ids = [keep(png(20 + number, 20), label="odd" if number % 2 else "even") for number in range(6)]
+    odd = ids[1::2]
+    page = open_page(java_script_enabled=scripts)
+    page.goto("/?label=odd&sort=id")
+    page.locator(".tile").first.click()
+    expect(page).to_have_url(re.compile(rf"/images/{odd[0]}\?label=odd&sort=id$"))
+    expect(page.get_by_role("link", name="Previous")).to_have_count(0)
+    if scripts:
+        page.keyboard.press("ArrowRight")
+    else:
+        page.get_by_role("link", name="Next").click()
+    expect(page).to_have_url(re.compile(rf"/images/{odd[1]}\?"))
+    # Relabelled, it is not in the list any more, and the way through it goes on.
+    page.locator('input[name="label"]').fill("even")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(rf"/images/{odd[1]}\?"))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The label is even.")).to_be_visible()
+    page.get_by_role("link", name="Next").click()
+    expect(page).to_have_url(re.compile(rf"/images/{odd[2]}\?"))
+    expect(page.get_by_role("link", name="Next")).to_have_count(0)
+    page.get_by_role("link", name="Previous").click()
+    expect(page).to_have_url(re.compile(rf"/images/{odd[0]}\?"))
+    page.get_by_role("link", name="Back to the list").click()
+    expect(page.locator(".tile")).to_have_count(2)
+
+
 def test_the_original_and_its_link(open_page: OpenPage, keep: Keep) -> None:
     image_id = keep(OTHER, original_name="wide.png")
     page = open_page(Role.VIEWER)

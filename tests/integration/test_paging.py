@@ -17,7 +17,7 @@ from service.errors import Invalid
 from service.pictures import paging
 from service.pictures.cursors import BIGINT_MAX, Cursor, decode_cursor, encode_cursor
 from service.pictures.facets import count_facets
-from service.pictures.search import ImageFilter, Page, Sort, apply_filter, list_images
+from service.pictures.search import ImageFilter, Page, Sort, apply_filter, get_image, list_images, neighbours
 from tests.factories import execute
 from tests.integration.shelf import FIRST, LABELS, NAMES, OBJECTS, SCORES, SPLITS, STEP, TAGS, Shelf
 
@@ -119,6 +119,32 @@ def test_pages_are_those_of_the_model_in_both_directions(
         assert ids(back) == ids(before)
         assert back.next == before.next
         assert (back.prev is None) == (before is pages[0])
+
+
+@RELAXED
+@given(wanted=filters(), sort=st.sampled_from(list(Sort)), data=st.data())
+def test_neighbours_are_those_of_the_list(
+    sessions: Sessions, shelf: Shelf, nearby: None, wanted: ImageFilter, sort: Sort, data: st.DataObject
+) -> None:
+    if sort.by == "score":
+        wanted = replace(wanted, model=wanted.model or "one")
+    found = shelf.found(wanted, sort)
+    for place in sorted(data.draw(st.sets(st.integers(0, len(found) - 1), max_size=3))) if found else ():
+        around = neighbours(sessions, wanted, get_image(sessions, found[place]), sort=sort)
+        assert around.previous == (found[place - 1] if place else None)
+        assert around.next == (found[place + 1] if place + 1 < len(found) else None)
+
+
+def test_a_picture_that_does_not_match_any_more_has_neighbours(sessions: Sessions, shelf: Shelf) -> None:
+    wanted = ImageFilter(label=LABELS[0])
+    found = shelf.found(wanted)
+    other = next(number for number in shelf.found(ImageFilter()) if found[-1] < number < found[0] and number not in found)
+    around = neighbours(sessions, wanted, get_image(sessions, other))
+    assert around.previous == min(number for number in found if number > other)
+    assert around.next == max(number for number in found if number < other)
+    unseen = next(n for n in shelf.found(ImageFilter()) if n not in shelf.found(ImageFilter(model="one"), Sort.SUREST))
+    by_score = neighbours(sessions, ImageFilter(model="one"), get_image(sessions, unseen), sort=Sort.SUREST)
+    assert (by_score.previous, by_score.next) == (None, None)
 
 
 @pytest.mark.parametrize("name", sorted(PARTS))

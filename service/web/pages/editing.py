@@ -1,6 +1,6 @@
 """What a picture's page can change: each form is posted, acts once, and leads back to a page that can be loaded again."""
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
@@ -9,40 +9,46 @@ from service.web.access import access
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
 from service.web.pages.choosing import chosen_model
+from service.web.pages.listing import Listing
 from service.web.pages.upload import split_tags
 
 
-def _back(image_id: int, message: str) -> Response:
+def _back(listing: Listing, image_id: int, message: str) -> Response:
     flash(message, "success")
-    return redirect(url_for("pages.image", image_id=image_id), 303)
+    return redirect(listing.picture(image_id), 303)
 
 
 @pages.post("/images/<int:image_id>/label")
 @access(Role.EDITOR)
 def set_label(image_id: int) -> Response:
     """Set the label; an empty one, or the button "Clear", takes it off."""
+    listing = Listing.of_request()
     text = "" if "clear" in request.form else request.form.get("label", "")
     info = labels.set_label(context().sessions, image_id, text if text.strip() else None, actor=actor())
-    return _back(image_id, f"The label is {info.label}." if info.label else "The picture has no label now.")
+    return _back(listing, image_id, f"The label is {info.label}." if info.label else "The picture has no label now.")
 
 
 @pages.post("/images/<int:image_id>/tags")
 @access(Role.EDITOR)
 def set_tags(image_id: int) -> Response:
     """Set the tags: those that the form shows, less the one whose button was pressed, and those typed in."""
+    listing = Listing.of_request()
     form = request.form
     kept = [tag for tag in form.getlist("tag") if tag != form.get("remove")]
     info = labels.set_tags(context().sessions, image_id, kept + split_tags(form.get("add", "")))
-    return _back(image_id, f"The tags are {', '.join(info.tags)}." if info.tags else "The picture has no tags now.")
+    return _back(listing, image_id, f"The tags are {', '.join(info.tags)}." if info.tags else "The picture has no tags now.")
 
 
 @pages.post("/images/<int:image_id>/predict")
 @access(Role.EDITOR)
 def predict(image_id: int) -> Response:
     """Run a model version on the picture and keep the result."""
+    listing = Listing.of_request()
     outcome = context().models.predict_image(image_id, chosen_model(), actor=actor())
     seen = f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %)."
-    return _back(image_id, seen if outcome.stored else f"{seen} It was not kept: the database takes no rows at the moment.")
+    return _back(
+        listing, image_id, seen if outcome.stored else f"{seen} It was not kept: the database takes no rows at the moment."
+    )
 
 
 @pages.get("/images/<int:image_id>/delete")
@@ -50,13 +56,16 @@ def predict(image_id: int) -> Response:
 def confirm_delete(image_id: int) -> str:
     """Ask once more."""
     ctx = context()
-    return render_template("delete.html", image=search.get_image(ctx.sessions, image_id), trash=ctx.settings.trash)
+    return render_template(
+        "delete.html", image=search.get_image(ctx.sessions, image_id), trash=ctx.settings.trash, listing=Listing.of_request()
+    )
 
 
 @pages.post("/images/<int:image_id>/delete")
 @access(Role.EDITOR)
 def delete_image(image_id: int) -> Response:
     """Put the picture into the trash, or remove it at once where there is none."""
+    listing = Listing.of_request()
     ctx = context()
     delete.delete_image(ctx.sessions, image_id, keep=ctx.settings.trash)
     if ctx.settings.trash:
@@ -64,7 +73,7 @@ def delete_image(image_id: int) -> Response:
     else:
         ctx.jobs.request_sweep()
         flash(f"Picture {image_id} is deleted.", "success")
-    return redirect(url_for("pages.gallery"), 303)
+    return redirect(listing.gallery(), 303)
 
 
 @pages.get("/trash")
@@ -78,5 +87,6 @@ def trash() -> str:
 @access(Role.EDITOR)
 def restore_image(image_id: int) -> Response:
     """Bring a deleted picture back."""
+    listing = Listing.of_request()
     delete.restore_image(context().sessions, image_id)
-    return _back(image_id, "The picture is back.")
+    return _back(listing, image_id, "The picture is back.")

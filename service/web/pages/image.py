@@ -13,6 +13,7 @@ from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
 from service.web.pages.choosing import choices
+from service.web.pages.listing import Listing
 
 # Small pictures are shown enlarged to about this side, by a whole factor, so that each pixel is a square.
 STAGE_SIDE = 448
@@ -44,6 +45,7 @@ def stage_of(info: ImageInfo, thumbnail: ThumbnailInfo) -> Stage:
 def image(image_id: int) -> str:
     """Show one picture."""
     sessions = context().sessions
+    listing = Listing.of_request()
     info = search.get_image(sessions, image_id)
     thumbnail = fetch.get_thumbnail(sessions, image_id)
     may_edit = g.actor.role.allows(Role.EDITOR)
@@ -53,6 +55,8 @@ def image(image_id: int) -> str:
         image=info,
         thumbnail=thumbnail,
         stage=stage_of(info, thumbnail),
+        listing=listing,
+        around=search.neighbours(sessions, listing.wanted, info, sort=listing.query.sort),
         history=labels.label_history(sessions, image_id),
         predictions=predictions_of(sessions, image_id),
         alike=alike(sessions, image_id),

@@ -1,4 +1,4 @@
-// The picture's page: swap the thumbnail for the original once it is here, copy a link, copy the checksum.
+// The picture's page: swap the thumbnail for the original once it is here, go to the next by key, copy a link, copy the checksum.
 import { csrfHeader, problemText } from "./http.js";
 
 const original = document.getElementById("original");
@@ -22,6 +22,13 @@ sha256Button.addEventListener("click", async () => {
   const text = document.getElementById("sha256");
   if (await copy(text.textContent)) sha256Button.textContent = "Copied";
   else getSelection().selectAllChildren(text);
+});
+
+// Left and right go through the list, unless they move in a field.
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest("input, textarea, select, [contenteditable]")) return;
+  if (event.key === "ArrowLeft") document.getElementById("previous")?.click();
+  if (event.key === "ArrowRight") document.getElementById("next")?.click();
 });
 
 async function askForLink(button) {
