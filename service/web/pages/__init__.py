@@ -9,6 +9,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     labels,
     learning,
     models,
+    review,
     sign_in,
     sql,
     trying,
