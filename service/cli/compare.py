@@ -7,7 +7,7 @@ import click
 from service.accounts.tokens import local_actor
 from service.cli.output import write_json
 from service.cli.selecting import selection_options
-from service.learning.comparing import compare
+from service.learning.comparing import Comparing
 from service.models.selection import Selection
 from service.models.serving import BUILT_IN
 from service.settings import Settings
@@ -29,7 +29,7 @@ def command(version: int, other_version: int, selection: Selection, model: str, 
     """
     settings = Settings.load()
     sessions = open_rows(settings, name="compare")
-    found = compare(
+    found = Comparing(
         sessions,
         open_door(settings),
         selection,
@@ -37,7 +37,7 @@ def command(version: int, other_version: int, selection: Selection, model: str, 
         version=version,
         other_version=other_version,
         actor=local_actor(sessions),
-    )
+    ).count()
     if as_json:
         write_json(asdict(found))
         return

@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
 from schema.session import Sessions
-from schema.tables import Image, Prediction
+from schema.tables import Image, Label, Prediction
 from service.accounts.actor import Actor
 from service.models.registry import find_version
 from service.models.selection import Selection, chosen
@@ -33,33 +33,70 @@ class Comparison:
     p_value: float
 
 
-def compare(
-    sessions: Sessions, door: Door, selection: Selection, *, model: str, version: int, other_version: int, actor: Actor
-) -> Comparison:
-    """Compare what two versions have predicted already. Raises `NotFound`, `Invalid`."""
-    one, other = (find_version(sessions, model, version=number) for number in (version, other_version))
-    first, second = aliased(Prediction), aliased(Prediction)
-    right, other_right = first.label_id == Image.label_id, second.label_id == Image.label_id
-    seen = and_(first.label_id.is_not(None), second.label_id.is_not(None))
-    query = (
-        select(
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A picture on which one version is right and the other is not: its label, and what each sees."""
+
+    image_id: int
+    label: str
+    seen: str
+    other_seen: str
+    fixed: bool
+
+
+class Comparing:
+    """Two versions of a model over labelled pictures that are there, by what both have predicted already."""
+
+    def __init__(
+        self, sessions: Sessions, door: Door, selection: Selection, *, model: str, version: int, other_version: int, actor: Actor
+    ) -> None:
+        """Raises `NotFound`, `Invalid`."""
+        self._sessions = sessions
+        self._names = (model, version, other_version)
+        one, other = (find_version(sessions, model, version=number) for number in (version, other_version))
+        self._first, self._second = aliased(Prediction), aliased(Prediction)
+        self._right, self._other_right = (each.label_id == Image.label_id for each in (self._first, self._second))
+        self._joined = [
+            (each, and_(each.image_id == Image.id, each.model_version_id == artifact.version_id))
+            for each, artifact in ((self._first, one), (self._second, other))
+        ]
+        self._which = (
+            Image.id.in_(chosen(sessions, door, selection, actor=actor)),
+            Image.state == "READY",
+            Image.label_id.is_not(None),
+        )
+
+    def count(self) -> Comparison:
+        """Count what the other version mends and breaks."""
+        right, other_right = self._right, self._other_right
+        seen = and_(self._first.label_id.is_not(None), self._second.label_id.is_not(None))
+        query = select(
             func.count().filter(seen, right, other_right),
             func.count().filter(seen, ~right, other_right),
             func.count().filter(seen, right, ~other_right),
             func.count().filter(seen, ~right, ~other_right),
             func.count().filter(~seen),
-        )
-        .select_from(Image)
-        .outerjoin(first, and_(first.image_id == Image.id, first.model_version_id == one.version_id))
-        .outerjoin(second, and_(second.image_id == Image.id, second.model_version_id == other.version_id))
-        .where(Image.id.in_(chosen(sessions, door, selection, actor=actor)), Image.state == "READY", Image.label_id.is_not(None))
-    )
-    with sessions() as session, session.begin():
-        allow_time(session)
-        both_right, fixed, broken, both_wrong, unseen = session.execute(query).one()
-    return Comparison(
-        model, version, other_version, both_right, fixed, broken, both_wrong, unseen, p_value=mcnemar(fixed, broken)
-    )
+        ).select_from(Image)
+        for each, condition in self._joined:
+            query = query.outerjoin(each, condition)
+        with self._sessions() as session, session.begin():
+            allow_time(session)
+            both_right, fixed, broken, both_wrong, unseen = session.execute(query.where(*self._which)).one()
+        return Comparison(*self._names, both_right, fixed, broken, both_wrong, unseen, p_value=mcnemar(fixed, broken))
+
+    def differences(self, *, fixed: bool, most: int = 48) -> list[Difference]:
+        """Return pictures that the other version mends, or those that it breaks, in the order of their ids."""
+        label, seen, other_seen = aliased(Label), aliased(Label), aliased(Label)
+        wanted = (~self._right, self._other_right) if fixed else (self._right, ~self._other_right)
+        query = select(Image.id, label.name, seen.name, other_seen.name).select_from(Image)
+        for each, condition in self._joined:
+            query = query.join(each, condition)
+        query = query.join(label, label.id == Image.label_id)
+        query = query.join(seen, seen.id == self._first.label_id).join(other_seen, other_seen.id == self._second.label_id)
+        with self._sessions() as session, session.begin():
+            allow_time(session)
+            found = session.execute(query.where(*self._which, *wanted).order_by(Image.id).limit(most))
+            return [Difference(*row, fixed=fixed) for row in found]
 
 
 def mcnemar(fixed: int, broken: int) -> float:

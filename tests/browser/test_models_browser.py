@@ -7,6 +7,8 @@ from playwright.sync_api import Page, expect
 
 from schema.session import Sessions
 from service.accounts.actor import Actor, Role
+from service.models.predicting import request_predictions
+from service.models.selection import Selection
 from service.settings import PROJECT_DIR
 from service.sql.ask import Door, places
 from service.tasks import Parts, do_job
@@ -73,6 +75,20 @@ def test_from_a_file_to_a_champion_and_back(
     expect(page.locator(".tile")).to_have_count(wrong)
 
     register("1, 0, 2, 3, 4, 5, 6, 7, 8, 9")
+    page.goto("/models")
+    page.get_by_role("link", name="Compare with the champion").click()
+    expect(page.get_by_role("heading", name="Compare versions of digits")).to_be_visible()
+    expect(page.get_by_text("6 lack a prediction by one of them")).to_be_visible()
+    do_job(parts, request_predictions(parts.sessions, Selection(), model="digits", version=2, actor=actor))
+    page.get_by_label("Of the split").fill("test")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    with parts.sessions() as session:
+        counted = "SELECT outcome, count(*) FROM catalog.version_comparisons WHERE version = 1 AND other_version = 2 GROUP BY 1"
+        expected = dict(iter(session.connection().exec_driver_sql(counted)))
+    for title, outcome in (("Fixed", "fixed"), ("Broken", "broken")):
+        section = page.get_by_role("region", name=title)
+        expect(section.get_by_role("heading")).to_have_text(f"{title}: {expected.get(outcome, 0)}")
+        expect(section.get_by_role("img")).to_have_count(expected.get(outcome, 0))
     page.goto("/models")
     page.get_by_role("button", name="Make it champion").click()
     expect(page.get_by_role("status")).to_contain_text("digits version 2 is champion now")

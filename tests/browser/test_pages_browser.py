@@ -163,6 +163,7 @@ def test_the_list_is_gone_through_picture_by_picture(
     page.locator(".tile").first.click()
     expect(page).to_have_url(re.compile(rf"/images/{odd[0]}\?label=odd&sort=id$"))
     expect(page.get_by_role("link", name="Previous")).to_have_count(0)
+    page.wait_for_load_state()  # the script listens
     if scripts:
         page.keyboard.press("ArrowRight")
     else:

@@ -8,7 +8,7 @@ import pytest
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import NotFound
-from service.learning.comparing import compare, mcnemar
+from service.learning.comparing import Comparing, mcnemar
 from service.models.predicting import request_predictions
 from service.models.selection import Selection
 from service.pictures.search import ImageFilter
@@ -41,12 +41,17 @@ def test_what_is_fixed_and_what_is_broken(
                          WHERE image_id = image.id AND number = 2)
             ELSE (SELECT id FROM pixref.label WHERE name = 'giraffe') END""",
     )
-    found = compare(sessions, door, Selection(), model="mnist", version=1, other_version=2, actor=actor)
+    found = Comparing(sessions, door, Selection(), model="mnist", version=1, other_version=2, actor=actor).count()
     assert (found.both_right, found.fixed, found.broken, found.both_wrong, found.unseen) == (0, 10, 10, 10, 0)
     assert found.p_value == 1
-    some = compare(
-        sessions, door, Selection(wanted=ImageFilter(split="test")), model="mnist", version=1, other_version=2, actor=actor
-    )
+    comparing = Comparing(sessions, door, Selection(), model="mnist", version=1, other_version=2, actor=actor)
+    fixed, broken = comparing.differences(fixed=True), comparing.differences(fixed=False)
+    assert [each.image_id % 3 for each in fixed + broken] == [1] * 10 + [0] * 10
+    assert all(each.label == each.other_seen != each.seen for each in fixed)
+    assert all(each.label == each.seen != each.other_seen for each in broken)
+    assert comparing.differences(fixed=True, most=3) == fixed[:3]
+    tests = Selection(wanted=ImageFilter(split="test"))
+    some = Comparing(sessions, door, tests, model="mnist", version=1, other_version=2, actor=actor).count()
     assert some.fixed + some.broken + some.both_wrong == 15
     viewed = rows(
         sessions,
@@ -54,9 +59,9 @@ def test_what_is_fixed_and_what_is_broken(
     )
     assert dict(viewed) == {"fixed": 10, "broken": 10, "both wrong": 10}
     execute(sessions, "DELETE FROM pixref.prediction WHERE image_id % 5 = 0")
-    assert compare(sessions, door, Selection(), model="mnist", version=1, other_version=2, actor=actor).unseen == 6
+    assert Comparing(sessions, door, Selection(), model="mnist", version=1, other_version=2, actor=actor).count().unseen == 6
     with pytest.raises(NotFound):
-        compare(sessions, door, Selection(), model="mnist", version=1, other_version=3, actor=actor)
+        Comparing(sessions, door, Selection(), model="mnist", version=1, other_version=3, actor=actor).count()
 
 
 @pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (1, 0), (5, 1), (3, 3), (20, 4), (0, 12)])

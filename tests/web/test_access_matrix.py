@@ -121,6 +121,7 @@ EXPECTED: dict[str, Role | None] = {
     "pages.train": Role.EDITOR,
     "pages.evaluate": Role.EDITOR,
     "pages.evaluations": Role.VIEWER,
+    "pages.compare": Role.VIEWER,
     "pages.review_next": Role.EDITOR,
     "pages.review_one": Role.EDITOR,
     "pages.undo_review": Role.EDITOR,

@@ -5,16 +5,17 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.errors import Invalid
+from service.errors import Invalid, NotFound
+from service.learning.comparing import Comparing
 from service.learning.evaluating import request_evaluation
 from service.learning.evaluations import Report, find_evaluation, list_evaluations, worst_mistakes
 from service.learning.training import request_training
-from service.models.registry import list_versions
+from service.models.registry import CHAMPION, list_versions
 from service.models.selection import Selection
 from service.models.training.plan import MAX_EPOCHS, Plan
 from service.pictures.search import ImageFilter
 from service.web.access import access
-from service.web.api.fields import Id, ModelName
+from service.web.api.fields import Id, ModelName, NameOrBlank, SplitOrEmpty, Version
 from service.web.api.requests import TextReader
 from service.web.context import actor, context
 from service.web.pages import charts
@@ -33,7 +34,19 @@ class EvaluationsQuery(BaseModel):
     after: Id | None = None
 
 
+class ComparisonQuery(BaseModel):
+    """Two versions, and by which pictures: of a split, with a tag, or all that both have predicted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    one: Version | None = None
+    other: Version | None = None
+    split: SplitOrEmpty | None = None
+    tag: NameOrBlank | None = None
+
+
 _QUERY = TextReader(EvaluationsQuery)
+_COMPARISON = TextReader(ComparisonQuery)
 
 
 def _selection() -> Selection:
@@ -142,3 +155,27 @@ def _matrix(report: Report) -> list[tuple[str, list[tuple[str, int, int]]]]:
 def _confusions(report: Report) -> list[tuple[str, str, int]]:
     wrong = [(cell.label, cell.predicted, cell.pictures) for cell in report.cells if cell.label != cell.predicted]
     return sorted(wrong, key=lambda each: -each[2])[:CONFUSIONS_SHOWN]
+
+
+@pages.get("/models/<name>/compare")
+@access(Role.VIEWER)
+def compare(name: str) -> str:
+    """Show what one version mends and breaks beside another: by default the newest beside the champion."""
+    ctx = context()
+    query = _COMPARISON.query()
+    versions = [each for each in list_versions(ctx.sessions, model=name) if each.state != "pending"]
+    if not versions:
+        raise NotFound(f"there is no model {name!r}", field="name")
+    numbers = [each.version for each in versions]
+    champion = next((each.version for each in versions if CHAMPION in each.aliases), numbers[0])
+    one = query.one or champion
+    other = query.other or next((number for number in numbers if number != one), None)
+    found = fixed = broken = None
+    if other is not None:
+        wanted = ImageFilter(split=query.split, tag=[query.tag] if query.tag and query.tag.strip() else [])
+        selection = Selection(wanted if wanted.active else None)
+        comparing = Comparing(ctx.sessions, ctx.door, selection, model=name, version=one, other_version=other, actor=actor())
+        found, fixed, broken = comparing.count(), comparing.differences(fixed=True), comparing.differences(fixed=False)
+    return render_template(
+        "compare.html", name=name, numbers=numbers, one=one, other=other, query=query, found=found, fixed=fixed, broken=broken
+    )

@@ -1,11 +1,6 @@
 // The picture's page: swap the thumbnail for the original once it is here, go to the next by key, copy a link, copy the checksum.
 import { csrfHeader, problemText } from "./http.js";
-
-const original = document.getElementById("original");
-const showOriginal = () => original.parentElement.classList.add("is-loaded");
-// A damaged picture has no original to show or to link to.
-if (original?.complete && original.naturalWidth) showOriginal();
-else original?.addEventListener("load", showOriginal);
+import "./stage.js";
 
 /** Copy text; false where the browser does not let us (plain http on another host than this machine). */
 async function copy(text) {

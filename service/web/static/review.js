@@ -1,4 +1,6 @@
 // Reviewing by keys: each button or link that has one says which. In a field keys are letters, but Escape leaves it.
+import "./stage.js";
+
 const other = document.getElementById("other");
 
 document.addEventListener("keydown", (event) => {
