@@ -7,7 +7,7 @@ from sqlalchemy.sql import column
 from schema.base import SCHEMA
 
 # The newest file in schema/migrations/versions; a test compares the two.
-HEAD = "0016"
+HEAD = "0017"
 
 _UNDEFINED = frozenset({"42P01", "3F000"})  # undefined_table, invalid_schema_name
 _VERSION: Select[str] = select(column("version_num", Text)).select_from(table("alembic_version", schema=SCHEMA))

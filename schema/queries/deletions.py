@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, any_, cast, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,20 @@ def start_deletion(session: Session, *, reason: str, image_id: int, from_state: 
     row = {"object_key": key, "reason": reason, "due_at": func.now() + delay}
     session.execute(insert(ObjectDeletion).values(row).on_conflict_do_nothing())
     return True
+
+
+def start_deletions(session: Session, image_ids: Collection[int], *, reason: str, delay: timedelta) -> int:
+    """Take visible pictures that are locked out of sight and queue their objects; returns how many. `delay` as in `start_deletion`."""
+    gone = (
+        update(Image)
+        .where(Image.id == any_(cast(list(image_ids), ARRAY(BigInteger))), Image.state == "READY")
+        .values(state="DELETING", lease_until=None)
+        .returning(Image.object_key)
+        .cte("gone")
+    )
+    queued = select(gone.c.object_key, literal(reason), func.now() + delay)
+    statement = insert(ObjectDeletion).from_select(["object_key", "reason", "due_at"], queued).returning(ObjectDeletion.id)
+    return len(session.scalars(statement).all())
 
 
 def queue_objects(session: Session, keys: Iterable[str], *, reason: str) -> None:

@@ -14,6 +14,7 @@
     object_deletion                    (the outbox: objects that must go)
     audit_event >─ account             (what was asked of the SQL door; only added to)
     job >─ account                     (long work and how far it is)
+    bulk_change >─ account             (changes of many pictures that can be taken back)
 
 Only rows of `image` in state READY are ever visible. `label_event` is written by triggers alone (migration 0001): the application's role
 may not insert, update or delete there, so the history cannot be bent. A label or tag that was merged into another stays as a row, which the
@@ -21,6 +22,7 @@ history and its name need; pictures, predictions and classes of models have the 
 """
 
 from schema.tables.accounts import Account, ApiToken, AuditEvent
+from schema.tables.changes import BulkChange
 from schema.tables.evaluations import Evaluation, EvaluationBin, EvaluationCell
 from schema.tables.images import Image, ImageFacts, ImageTag, LabelEvent, Thumbnail
 from schema.tables.jobs import Job
@@ -34,6 +36,7 @@ __all__ = [
     "Account",
     "ApiToken",
     "AuditEvent",
+    "BulkChange",
     "DirectUpload",
     "Evaluation",
     "EvaluationBin",

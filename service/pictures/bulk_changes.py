@@ -134,7 +134,7 @@ def label_many(sessions: Sessions, choice: Choice, label: str | None, *, actor: 
         name_actor(session, actor)
         label_id = ensure_words(session, Label, [name])[name] if name else None
         needs = Image.label_id.is_distinct_from(label_id)
-        matched = _matched(session, choice)
+        matched = count_matched(session, choice)
         return Changed(matched, in_batches(session, choice.query(), needs, lambda ids: set_labels(session, ids, label_id)))
 
 
@@ -162,8 +162,8 @@ def tag_many(sessions: Sessions, choice: Choice, change: TagChange, *, dry_run: 
         needs = true() if new else _needs_tags(add, remove, exactly=change.exactly is not None)
         if dry_run:
             return _count(session, choice, needs)
-        matched = _matched(session, choice)
-        act = lambda ids: _set_tags(session, ids, add, remove, exactly=change.exactly is not None)  # noqa: E731
+        matched = count_matched(session, choice)
+        act = lambda ids: change_tags(session, ids, add, remove, exactly=change.exactly is not None)  # noqa: E731
         return Changed(matched, in_batches(session, choice.query(), needs, act))
 
 
@@ -180,7 +180,10 @@ def _needs_tags(add: Sequence[int], remove: Sequence[int], *, exactly: bool) -> 
     return or_(false(), *conditions)
 
 
-def _set_tags(session: Session, image_ids: list[int], add: Sequence[int], remove: Sequence[int], *, exactly: bool) -> None:
+def change_tags(
+    session: Session, image_ids: list[int], add: Sequence[int], remove: Sequence[int], *, exactly: bool = False
+) -> None:
+    """Change the tags of pictures that are locked; `exactly` leaves no others. Raises `Invalid` where one would have too many."""
     of_pictures = ImageTag.image_id == any_(ids_array(image_ids))
     if exactly:
         session.execute(delete(ImageTag).where(of_pictures, not_(ImageTag.tag_id == any_(ids_array(add)))))
@@ -197,7 +200,7 @@ def _set_tags(session: Session, image_ids: list[int], add: Sequence[int], remove
         raise Invalid(f"picture {image_id} would have more than {TAGS_MAX} tags: nothing was changed", field="add")
 
 
-def _matched(session: Session, choice: Choice) -> int:
+def count_matched(session: Session, choice: Choice) -> int:
     matched = session.scalar(select(func.count()).select_from(choice.query().limit(PICTURES_MAX + 1).subquery())) or 0
     if matched > PICTURES_MAX:
         raise Invalid(f"filter matches more than {PICTURES_MAX:,} pictures: narrow it down, by split for example", field="filter")
@@ -205,5 +208,5 @@ def _matched(session: Session, choice: Choice) -> int:
 
 
 def _count(session: Session, choice: Choice, needs: Condition) -> Changed:
-    matched = _matched(session, choice)
+    matched = count_matched(session, choice)
     return Changed(matched, session.scalar(select(func.count()).select_from(choice.query().where(needs).subquery())) or 0)

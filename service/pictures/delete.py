@@ -21,7 +21,7 @@ from service.pictures.upload import READY_ONCE, find_by_sha256
 TRASH_PAGE = 200
 
 # Once the sweep has tried to remove an object it may be gone, whatever the store has answered.
-_STILL_THERE = (ObjectDeletion.due_at > func.now(), ObjectDeletion.attempts == 0)
+STILL_THERE = (ObjectDeletion.due_at > func.now(), ObjectDeletion.attempts == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def restore_image(sessions: Sessions, image_id: int) -> None:
                 .where(
                     ObjectDeletion.object_key
                     == select(Image.object_key).where(Image.id == image_id, RESTORABLE).scalar_subquery(),
-                    *_STILL_THERE,
+                    *STILL_THERE,
                 )
                 .returning(ObjectDeletion.object_key)
             )
@@ -108,7 +108,7 @@ def list_trash(sessions: Sessions, *, limit: int = TRASH_PAGE) -> list[TrashedIm
         .join(ObjectDeletion, ObjectDeletion.object_key == Image.object_key)
         .join(Thumbnail, Thumbnail.image_id == Image.id)
         .outerjoin(Label, Label.id == Image.label_id)
-        .where(RESTORABLE, *_STILL_THERE)
+        .where(RESTORABLE, *STILL_THERE)
         .order_by(ObjectDeletion.created_at.desc(), Image.id.desc())
         .limit(limit)
     )

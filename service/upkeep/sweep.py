@@ -12,6 +12,7 @@ from schema.queries.direct import abandon_expired_direct_uploads
 from schema.session import Sessions
 from schema.tables import Image, ObjectDeletion
 from service.failpoints import failpoint
+from service.pictures import undoable
 from service.pictures.idempotency import forget_old
 from service.sql import audit
 from storage.base import ObjectStore, StoreError, StoreMisconfigured, StoreTimeout, StoreUnavailable
@@ -108,6 +109,7 @@ def sweep(sessions: Sessions, store: ObjectStore) -> Swept:
         abandoned = abandon_expired_versions(session)
         forget_old(session)
         audit.forget_old(session)
+        undoable.forget_old(session)
     for abandon in (abandon_expired, abandon_expired_direct_uploads):
         taken = BATCH
         while taken == BATCH:
