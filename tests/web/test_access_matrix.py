@@ -122,6 +122,8 @@ EXPECTED: dict[str, Role | None] = {
     "pages.evaluate": Role.EDITOR,
     "pages.evaluations": Role.VIEWER,
     "pages.compare": Role.VIEWER,
+    "pages.change_selection": Role.EDITOR,
+    "pages.undo_selection": Role.EDITOR,
     "pages.review_next": Role.EDITOR,
     "pages.review_one": Role.EDITOR,
     "pages.undo_review": Role.EDITOR,

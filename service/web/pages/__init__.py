@@ -10,6 +10,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     learning,
     models,
     review,
+    selection,
     sign_in,
     sql,
     trying,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flask import redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
@@ -10,7 +10,9 @@ from service.pictures.search import Sort, list_with_thumbnails, names_in_use
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
+from service.web.pages.choosing import choices
 from service.web.pages.listing import Listing
+from service.web.pages.selection import last_change
 
 PAGE_SIZE = 60
 # Up to this side, in pixels, a picture is its own thumbnail, and is enlarged with hard edges.
@@ -33,6 +35,11 @@ def _active(listing: Listing) -> list[ActiveFilter]:
             rest = {**listing.parts, name: [other for other in value if other != one] if isinstance(value, list) else None}
             found.append(ActiveFilter(name, one, url_for("pages.gallery", **rest)))
     return found
+
+
+def _posting(endpoint: str, listing: Listing) -> str:
+    """Return the address of a form that leads back to this very page."""
+    return url_for(endpoint, **listing.parts, after=listing.query.after, before=listing.query.before)
 
 
 @pages.get("/")
@@ -59,6 +66,11 @@ def gallery() -> Response | str:
         newest_first=query.sort is Sort.NEWEST,
         predict=url_for("pages.ask_for_predictions", **listing.filters),
         listing=listing,
+        change_selection=_posting("pages.change_selection", listing),
+        undo_selection=_posting("pages.undo_selection", listing),
+        change=last_change(),
+        choices=choices() if g.actor.role.allows(Role.EDITOR) else [],
+        may_delete=bool(context().settings.trash),
         start=listing.gallery() if query.after or query.before else None,
         prev=listing.gallery(before=page.prev) if page.prev else None,
         next=listing.gallery(after=page.next) if page.next else None,
