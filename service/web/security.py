@@ -151,9 +151,10 @@ def _guard() -> None:
 
 
 def content_security_policy(public_endpoint: str) -> str:
-    """Return the policy: everything from us, pictures also from the bucket and from the page itself (thumbnails)."""
+    """Return the policy: everything from us; pictures also from the page itself (thumbnails) and from the bucket, into which
+    large files go as well."""
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self' {public_endpoint}; "
         f"img-src 'self' data: {public_endpoint}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 

@@ -66,7 +66,7 @@ def test_upload_shows_what_became_of_each_file(open_page: OpenPage, keep: Keep, 
     page.get_by_label("Label").fill("giraffe")
     page.get_by_label("Tags").fill("zoo, tall animals")
     page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("status")).to_have_text("3 of 3 done: 1 new, 1 already here, 1 not kept.")
+    expect(page.locator("#summary")).to_have_text("3 of 3 done: 1 new, 1 already here, 1 not kept.")
     expect(outcome(page, "a.png").get_by_role("link")).to_have_attribute("href", f"/images/{known}")
     expect(outcome(page, "b.png")).to_contain_text("new")
     expect(outcome(page, "c.png")).to_contain_text("bad_image")
@@ -107,7 +107,7 @@ def test_a_file_that_the_network_lost_can_be_sent_again(open_page: OpenPage, com
     complaints.found.clear()
     outcome(page, "a.png").get_by_role("button", name="Retry").click()
     expect(outcome(page, "a.png")).to_contain_text("new")
-    expect(page.get_by_role("status")).to_have_text("1 of 1 done: 1 new, 0 already here, 0 not kept.")
+    expect(page.locator("#summary")).to_have_text("1 of 1 done: 1 new, 0 already here, 0 not kept.")
 
 
 def test_upload_without_javascript(open_page: OpenPage) -> None:

@@ -1,19 +1,28 @@
-// The upload page: drop or choose files, a few at a time, progress and outcome for each. Without this script the form sends them all at once.
-import { csrfHeader, problemText } from "./http.js";
+// The upload page: choose, drop or paste files and folders; they go a few at a time, with progress and outcome for each. Without this script the
+// form sends the chosen ones at once.
+import { problemText } from "./http.js";
+import { chosenFiles, transferredFiles } from "./picking.js";
+import { send } from "./sending.js";
 
 const AT_ONCE = 3;
-const ENDPOINT = "/api/v1/images";
 
 const form = document.getElementById("upload");
 const input = document.getElementById("file");
+const folder = document.getElementById("folder");
 const dropzone = document.getElementById("dropzone");
 const list = document.getElementById("outcomes");
 const results = document.getElementById("results");
 const summary = document.getElementById("summary");
+const speed = document.getElementById("speed");
+const cancelAll = document.getElementById("cancel-all");
+const chosenText = document.getElementById("chosen");
 
+let chosen = [];
 const waiting = [];
-let running = 0;
+const running = new Set();
 const counts = { all: 0, new: 0, existing: 0, refused: 0 };
+let sent = 0;
+let since = 0;
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -22,42 +31,68 @@ function element(tag, className, text) {
   return made;
 }
 
+function button(className, text, action) {
+  const made = element("button", `btn btn-sm ${className}`, text);
+  made.type = "button";
+  made.addEventListener("click", action);
+  return made;
+}
+
 function describe() {
   const done = counts.new + counts.existing + counts.refused;
   summary.textContent = `${done} of ${counts.all} done: ${counts.new} new, ${counts.existing} already here, ${counts.refused} not kept.`;
+  cancelAll.hidden = !(waiting.length || running.size);
+  if (cancelAll.hidden) speed.textContent = "";
+}
+
+/** Bytes that went out, for the speed. */
+function count(bytes) {
+  sent += bytes;
+  const seconds = (performance.now() - since) / 1000;
+  if (seconds > 0.5) speed.textContent = `${(sent / seconds / 1e6).toFixed(1)} MB a second`;
 }
 
 /** One line of the list. Text from people and servers is only ever set as text. */
 class Row {
-  constructor(file) {
+  constructor(job) {
+    const { file, label } = job;
     this.root = element("li", "outcome");
     this.picture = element("span", "outcome-picture");
     const text = element("div", "outcome-text");
     text.append(element("bdi", "outcome-name", file.name));
+    if (label) text.append(" ", element("bdi", "badge badge-soft", label));
     this.note = element("div", "small text-body-secondary");
     this.bar = element("progress", "outcome-progress");
     this.bar.max = 1;
-    this.bar.value = 0;
     this.bar.setAttribute("aria-label", `Progress of ${file.name}`);
     text.append(this.note, this.bar);
-    this.side = element("span", "outcome-side");
+    this.side = element("span", "outcome-side d-flex align-items-center gap-2");
     this.root.append(this.picture, text, this.side);
-    this.badge("text-bg-secondary", "waiting");
+    this.job = job;
+    this.reset();
   }
 
-  badge(kind, text) {
-    this.side.replaceChildren(element("span", `badge ${kind}`, text));
+  badge(kind, text, ...more) {
+    this.side.replaceChildren(element("span", `badge ${kind}`, text), ...more);
+  }
+
+  reset() {
+    this.note.replaceChildren();
+    this.bar.hidden = false;
+    this.bar.value = 0;
+    this.cancel = button("btn-link p-0", "Cancel", () => cancel(this.job));
+    this.badge("text-bg-secondary", "waiting", this.cancel);
   }
 
   progress(share) {
     this.bar.value = share;
-    this.badge("text-bg-secondary", share < 1 ? `${Math.floor(share * 100)} %` : "checking");
+    this.badge("text-bg-secondary", share < 1 ? `${Math.floor(share * 100)} %` : "checking", this.cancel);
   }
 
   kept(image, created) {
     this.bar.remove();
     const thumbnail = element("img", "");
-    Object.assign(thumbnail, { src: image.links.thumbnail, width: 48, height: 48, alt: "" });
+    Object.assign(thumbnail, { src: image.links.thumbnail, width: 48, height: 48, alt: "", loading: "lazy" });
     this.picture.replaceChildren(thumbnail);
     const link = element("a", "", `Picture ${image.id}`);
     link.href = form.dataset.page.replace(/0$/, image.id);
@@ -69,20 +104,8 @@ class Row {
     this.bar.hidden = true;
     this.note.replaceChildren(reason, " ");
     if (code) this.note.append(element("code", "", code));
-    this.badge(again ? "text-bg-warning" : "text-bg-danger", again ? "not sent" : "refused");
-    if (again) {
-      const button = element("button", "btn btn-sm btn-outline-primary ms-2", "Retry");
-      button.type = "button";
-      button.addEventListener("click", again);
-      this.side.append(button);
-    }
-  }
-
-  reset() {
-    this.note.replaceChildren();
-    this.bar.hidden = false;
-    this.bar.value = 0;
-    this.badge("text-bg-secondary", "waiting");
+    if (again) this.badge("text-bg-warning", "not sent", button("btn-outline-primary", "Retry", again));
+    else this.badge("text-bg-danger", "refused");
   }
 }
 
@@ -95,29 +118,32 @@ function description() {
   return named;
 }
 
-function send(job) {
+async function work(job) {
   const { file, row } = job;
-  const body = new FormData();
-  for (const [name, value] of job.fields) body.append(name, value);
-  body.append("file", file);
-  const request = new XMLHttpRequest();
-  request.responseType = "json";
-  request.open("POST", ENDPOINT);
-  for (const [name, value] of Object.entries(csrfHeader())) request.setRequestHeader(name, value);
-  request.upload.addEventListener("progress", (event) => event.lengthComputable && row.progress(event.loaded / event.total));
-  request.addEventListener("loadend", () => {
-    running -= 1;
-    const { status, response } = request;
+  job.abort = new AbortController();
+  running.add(job);
+  let before = 0;
+  const onProgress = (loaded, total) => {
+    count(loaded - before);
+    before = loaded;
+    row.progress(loaded / total);
+  };
+  try {
+    const { status, answer } = await send(file, job.fields, { onProgress, signal: job.abort.signal });
     if (status === 200 || status === 201) {
       counts[status === 201 ? "new" : "existing"] += 1;
-      row.kept(response, status === 201);
+      row.kept(answer, status === 201);
     } else {
-      refuse(job, problemText(response, status), response?.code, status === 0 || response?.retryable === true);
+      refuse(job, problemText(answer, status), answer?.code, status === 0 || answer?.retryable === true);
     }
-    describe();
-    startMore();
-  });
-  request.send(body);
+  } catch (error) {
+    // A file that was removed or changed after it was chosen cannot be read any more.
+    if (error.name === "AbortError") refuse(job, "Cancelled.", null, true);
+    else refuse(job, "The file cannot be read any more.", null, true);
+  }
+  running.delete(job);
+  describe();
+  startMore();
 }
 
 function refuse(job, reason, code, retryable) {
@@ -130,38 +156,74 @@ function refuse(job, reason, code, retryable) {
   job.row.refused(reason, code, retryable ? again : null);
 }
 
+function cancel(job) {
+  const place = waiting.indexOf(job);
+  if (place < 0) return job.abort?.abort();
+  waiting.splice(place, 1);
+  refuse(job, "Cancelled.", null, true);
+  describe();
+}
+
 function startMore() {
-  while (running < AT_ONCE && waiting.length) {
-    running += 1;
-    send(waiting.shift());
-  }
+  if (!running.size && waiting.length) [sent, since] = [0, performance.now()];
+  while (running.size < AT_ONCE && waiting.length) work(waiting.shift());
 }
 
 function enqueue(job) {
   waiting.push(job);
-  describe();
   startMore();
+  describe();
 }
 
 function start(files) {
   const fields = description();
+  const byFolder = form.elements.by_folder.checked;
   const largest = Number(form.dataset.maxBytes);
   results.hidden = false;
-  for (const file of files) {
-    const job = { file, fields, row: new Row(file) };
+  const rows = document.createDocumentFragment();
+  const jobs = [];
+  for (const { file, folder: name } of files) {
+    const label = byFolder ? name : "";
+    const job = { file, label, fields: label ? [["label", label], ...fields.filter(([each]) => each !== "label")] : fields };
+    job.row = new Row(job);
     counts.all += 1;
-    list.append(job.row.root);
+    rows.append(job.row.root);
     // The server refuses it too, but only by hanging up, which looks like a broken network.
     if (file.size > largest) refuse(job, `This file is larger than ${Math.floor(largest / 2 ** 20)} MiB.`, "too_large", false);
-    else enqueue(job);
+    else jobs.push(job);
   }
+  list.append(rows);
+  waiting.push(...jobs);
+  startMore();
   describe();
 }
 
+function choose(files) {
+  chosen = files;
+  const folders = new Set(files.map((each) => each.folder).filter(Boolean));
+  const within = folders.size ? ` in ${folders.size} folder${folders.size === 1 ? "" : "s"}` : "";
+  chosenText.textContent = files.length ? `${files.length} file${files.length === 1 ? "" : "s"}${within}, ready to be sent.` : "There is no PNG file in it.";
+  form.elements.by_folder.disabled = !folders.size;
+}
+
+// What was dropped is in no field, so the browser's own check would call it missing.
+form.noValidate = true;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  start([...input.files]);
-  input.value = "";
+  if (!chosen.length) {
+    chosenText.textContent = "Choose, drop or paste a PNG file first.";
+    return;
+  }
+  if (!form.elements.split.reportValidity()) return;
+  start(chosen);
+  chosen = [];
+  chosenText.textContent = "";
+  input.value = folder.value = "";
+});
+for (const each of [input, folder]) each.addEventListener("change", () => choose(chosenFiles(each)));
+cancelAll.addEventListener("click", () => {
+  for (const job of [...waiting]) cancel(job);
+  for (const job of [...running]) cancel(job);
 });
 
 for (const name of ["dragenter", "dragover"]) {
@@ -171,9 +233,17 @@ for (const name of ["dragenter", "dragover"]) {
   });
 }
 for (const name of ["dragleave", "drop"]) dropzone.addEventListener(name, () => dropzone.classList.remove("is-over"));
-dropzone.addEventListener("drop", (event) => {
+// Anywhere on the page, since a file dropped beside the zone would otherwise replace the page.
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", async (event) => {
   event.preventDefault();
-  if (event.dataTransfer.files.length) input.files = event.dataTransfer.files;
+  choose(await transferredFiles(event.dataTransfer));
 });
-// A file dropped beside the zone would otherwise replace the page.
-for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
+document.addEventListener("paste", async (event) => {
+  if (!event.clipboardData?.files.length) return;
+  event.preventDefault();
+  choose(await transferredFiles(event.clipboardData));
+});
+addEventListener("beforeunload", (event) => {
+  if (running.size || waiting.length) event.preventDefault();
+});
