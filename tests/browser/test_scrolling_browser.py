@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from schema.session import Sessions
 from service.accounts.actor import Actor, Role
 from service.pictures.bulk import Candidate, upload_many
+from service.pictures.bulk_changes import Choice, label_many
 from service.pictures.upload import Description
 from service.png import PngLimits
 from storage.minio_store import MinioStore
@@ -104,3 +105,21 @@ def test_without_javascript_there_are_pages(open_page: OpenPage) -> None:
         page.get_by_role("link", name="Next").click()
         seen += page.locator(".tile").count()
     assert seen == COUNT
+
+
+@pytest.mark.usefixtures("many")
+def test_how_they_divide_leads_to_them(open_page: OpenPage, sessions: Sessions, actor: Actor, complaints: Complaints) -> None:
+    for label, ids in (("zebra", range(1, 11)), ("<b>bold", range(11, 16))):
+        label_many(sessions, Choice(ids=list(ids)), label, actor=actor)
+    page = opened(open_page(Role.VIEWER), "/?name_prefix=1")
+    page.get_by_text("How many there are of each").click()
+    expect(page.locator("#facet-total")).to_have_text(": 111")
+    labels = page.locator("#facet-lists .facet").first
+    expect(labels).to_contain_text("noise")
+    shown = dict(zip(labels.locator("a").all_inner_texts(), labels.locator("li > span").all_inner_texts(), strict=True))
+    assert sum(map(int, shown.values())) == 111
+    page.goto("/")
+    page.get_by_text("How many there are of each").click()
+    page.get_by_role("link", name="<b>bold").click()
+    expect(page).to_have_url(re.compile(r"\?label=%3Cb%3Ebold$"))
+    expect(page.locator(".tile")).to_have_count(5)

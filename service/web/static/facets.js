@@ -1,0 +1,65 @@
+// How the pictures that match divide: counted when one asks, each value a link to the gallery with it.
+import { problemText } from "./http.js";
+
+const facets = document.getElementById("facets");
+const lists = document.getElementById("facet-lists");
+const whole = new Intl.NumberFormat("en");
+
+/** The address of this gallery with one more condition, at its beginning. */
+function narrowed(conditions) {
+  const search = new URLSearchParams(location.search);
+  for (const name of ["after", "before"]) search.delete(name);
+  for (const [name, value] of Object.entries(conditions)) {
+    if (name !== "tag") search.set(name, value);
+    else if (!search.getAll("tag").includes(value)) search.append("tag", value);
+  }
+  return `?${search}`;
+}
+
+function list(title, counts, conditions) {
+  const column = document.createElement("div");
+  column.className = "col-6 col-lg-3";
+  const heading = document.createElement("h2");
+  heading.className = "h6";
+  heading.textContent = title;
+  const values = document.createElement("ul");
+  values.className = "facet list-unstyled mb-0";
+  for (const each of counts) {
+    const item = document.createElement("li");
+    const wanted = conditions(each);
+    // Of what has no split there is no list.
+    const link = document.createElement(wanted ? "a" : "em");
+    if (wanted) link.href = narrowed(wanted);
+    const name = document.createElement("bdi");
+    name.textContent = each.value === null ? "none" : each.model ? `${each.value} (${each.model})` : each.value;
+    link.append(name);
+    const count = document.createElement("span");
+    count.textContent = whole.format(each.count);
+    item.append(link, count);
+    values.append(item);
+  }
+  column.append(heading, values);
+  return column;
+}
+
+async function count() {
+  lists.textContent = "Counting …";
+  try {
+    const response = await fetch(facets.dataset.url, { headers: { Accept: "application/json" } });
+    const found = await response.json().catch(() => null);
+    if (!response.ok || !found) throw new Error(problemText(found, response.status));
+    document.getElementById("facet-total").textContent = `: ${whole.format(found.total)}`;
+    const shown = [
+      ["Labels", found.labels, ({ value }) => (value === null ? { unlabelled: true } : { label: value })],
+      ["Tags", found.tags, ({ value }) => (value === null ? { untagged: true } : { tag: value })],
+      ["Splits", found.splits, ({ value }) => (value === null ? null : { split: value })],
+      ["Predicted", found.predicted, ({ value, model }) => ({ predicted: value, model })],
+    ];
+    lists.replaceChildren(...shown.filter(([, counts]) => counts.length).map((each) => list(...each)));
+  } catch (error) {
+    lists.textContent = error instanceof TypeError ? problemText(null, 0) : error.message;
+    facets.addEventListener("toggle", count, { once: true });
+  }
+}
+
+facets.addEventListener("toggle", count, { once: true });
