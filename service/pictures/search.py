@@ -129,6 +129,24 @@ def get_image(sessions: Sessions, image_id: int) -> ImageInfo:
         return read_image(session, image_id)
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file says of itself: in its PNG chunks, and in its EXIF block."""
+
+    png: Mapping[str, Any]
+    exif: Mapping[str, Any]
+
+
+def get_file_facts(sessions: Sessions, image_id: int) -> FileFacts:
+    """Return what the picture's file says of itself. Raises `NotFound`."""
+    query = select(Image.png, Image.exif).where(Image.id == image_id, Image.state == "READY")
+    with single(sessions) as connection:
+        found = connection.execute(query).one_or_none() if 0 < image_id <= BIGINT_MAX else None
+    if found is None:
+        raise no_such_image(image_id)
+    return FileFacts(found.png, found.exif)
+
+
 def known_hashes(sessions: Sessions, hashes: Sequence[str]) -> dict[str, int]:
     """Return the picture's id for each of these SHA-256 (hex) that is here."""
     query = select(Image.sha256, Image.id).where(Image.sha256.in_(hashes), Image.state == "READY")

@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 from collections.abc import Callable
 from html import escape, unescape
 from pathlib import Path
@@ -30,7 +31,7 @@ from service.settings import Settings
 from service.web.pages.words import byte_size, input_in_words, recipe_in_words
 from storage.minio_store import MinioStore
 from tests.conftest import MODELS
-from tests.pngs import png
+from tests.pngs import exif_block, png
 
 Keep = Callable[..., int]
 HOSTILE = "\"><script>alert('x')</script>"
@@ -282,6 +283,20 @@ class TestGallery:
 
 
 class TestImage:
+    def test_what_the_file_says_of_itself(
+        self, client: FlaskClient, sessions: Sessions, store: MinioStore, limits: PngLimits, actor: Actor
+    ) -> None:
+        said = [
+            (b"eXIf", exif_block({0x0110: (2, 9, b"Zenit <b>")}, sub={0x829A: (5, 1, struct.pack("<II", 1, 250))})),
+            (b"tEXt", b"Author\0<i>somebody"),
+        ]
+        kept = upload_image(sessions, store, png(before=said), Description(), limits=limits, source="api", actor=actor)
+        page = client.get(f"/images/{kept.image_id}").text
+        assert "1/250 s" in page
+        assert "&lt;i&gt;somebody" in page
+        assert "<i>" not in page
+        assert "Zenit &lt;b&gt;" in page
+
     def test_shows_everything_known(self, client: FlaskClient, keep: Keep) -> None:
         image_id = keep(1, label="giraffe", tags=["zoo"], split="train", original_name="Λόγος.png", attributes={"camera": ["M3"]})
         page = unescape(client.get(f"/images/{image_id}").text)

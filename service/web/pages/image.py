@@ -13,6 +13,7 @@ from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
 from service.web.pages.choosing import choices
+from service.web.pages.file_words import file_in_words
 from service.web.pages.listing import Listing
 
 # Small pictures are shown enlarged to about this side, by a whole factor, so that each pixel is a square.
@@ -47,6 +48,7 @@ def image(image_id: int) -> str:
     sessions = context().sessions
     listing = Listing.of_request()
     info = search.get_image(sessions, image_id)
+    said = search.get_file_facts(sessions, image_id)
     thumbnail = fetch.get_thumbnail(sessions, image_id)
     may_edit = g.actor.role.allows(Role.EDITOR)
     label_names, tag_names, _ = search.names_in_use(sessions) if may_edit else ([], [], [])
@@ -55,6 +57,7 @@ def image(image_id: int) -> str:
         image=info,
         thumbnail=thumbnail,
         stage=stage_of(info, thumbnail),
+        file_facts=list(file_in_words(said.png, said.exif)),
         listing=listing,
         around=search.neighbours(sessions, listing.wanted, info, sort=listing.query.sort),
         history=labels.label_history(sessions, image_id),
