@@ -14,6 +14,7 @@ from service.web.pages import (  # noqa: F401  (registers the views)
     sign_in,
     sql,
     trying,
+    upkeep,
     upload,
 )
 from service.web.pages.blueprint import pages
