@@ -123,3 +123,17 @@ def test_how_they_divide_leads_to_them(open_page: OpenPage, sessions: Sessions, 
     page.get_by_role("link", name="<b>bold").click()
     expect(page).to_have_url(re.compile(r"\?label=%3Cb%3Ebold$"))
     expect(page.locator(".tile")).to_have_count(5)
+
+
+@pytest.mark.usefixtures("many")
+def test_the_size_of_the_tiles_is_kept(open_page: OpenPage, complaints: Complaints) -> None:
+    page = opened(open_page(Role.VIEWER), "/")
+    sizes = []
+    for name in ("Small", "Large"):
+        page.get_by_role("button", name=name).click()
+        expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+        sizes.append(page.locator(".tile").first.bounding_box()["width"])  # type: ignore[index]
+    assert sizes[1] > 2 * sizes[0]
+    page.reload()
+    expect(page.get_by_role("button", name="Large")).to_have_attribute("aria-pressed", "true")
+    assert page.locator(".tile").first.bounding_box()["width"] == sizes[1]  # type: ignore[index]

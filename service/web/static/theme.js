@@ -1,5 +1,11 @@
-// Light or dark as the system says. A classic script in the head, so that the first paint is right already.
+// Light or dark as the system says, and tiles of the size that was chosen last. A classic script in the head, so that the first paint is right
+// already.
 {
+  try {
+    document.documentElement.dataset.tiles = localStorage.getItem("tiles") ?? "medium";
+  } catch {
+    // The browser keeps nothing for us.
+  }
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => document.documentElement.setAttribute("data-bs-theme", dark.matches ? "dark" : "light");
   dark.addEventListener("change", apply);
