@@ -114,19 +114,19 @@ def test_what_the_gallery_shows_can_be_predicted(
     assert 'href="/predict?tag=a"' in gallery
     assert "/predict" not in viewer_client.get("/?tag=a").get_data(as_text=True)
     page = editor_client.get(shown).get_data(as_text=True)
-    assert f'<option value="mnist:{mnist_model}" selected>' in page
+    assert f'<option value="{mnist_model}:mnist" selected>' in page
     assert "min_width" in page
-    begun = editor_client.post(shown, data={"by": f"mnist:{mnist_model}", "again": "on"})
+    begun = editor_client.post(shown, data={"model": f"{mnist_model}:mnist", "again": "on"})
     assert begun.status_code == 303
     parameters = one(sessions, "SELECT parameters FROM pixref.job")
     wanted = {"tag": ["a"], "attributes": {"x": 1}, "min_width": 2}
     assert parameters == {"model": "mnist", "version": mnist_model, "again": True, "filter": wanted}
-    everything = editor_client.post("/predict", data={"by": f"mnist:{mnist_model}"})
+    everything = editor_client.post("/predict", data={"model": f"{mnist_model}:mnist"})
     assert everything.status_code == 303
     assert one(sessions, "SELECT count(*) FROM pixref.job WHERE NOT parameters ? 'filter'") == 1
-    for by in ("", "mnist", "mnist:", ":1", "mnist:-1", "mnist:1e9", f"mnist:{'9' * 40}"):
-        assert editor_client.post("/predict", data={"by": by}).status_code == 422, by
-    assert editor_client.post("/predict", data={"by": "nope:1"}).status_code == 404
+    for by in ("", "mnist", "1:", ":mnist", "-1:mnist", "1e9:mnist", f"{'9' * 40}:mnist"):
+        assert editor_client.post("/predict", data={"model": by}).status_code == 422, by
+    assert editor_client.post("/predict", data={"model": "1:nope"}).status_code == 404
     assert editor_client.get("/predict?min_width=x").status_code == 422
 
 

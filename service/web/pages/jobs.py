@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.errors import Invalid
 from service.models.predicting import request_predictions
-from service.models.registry import list_versions
 from service.models.selection import Selection
 from service.pictures.search import ImageFilter
 from service.web.access import access
@@ -19,6 +18,7 @@ from service.web.api.shapes import FilterQuery
 from service.web.context import actor, context
 from service.web.pages import charts
 from service.web.pages.blueprint import pages
+from service.web.pages.choosing import choices, chosen_model
 from service.work import ledger
 
 PAGE = 50
@@ -96,7 +96,7 @@ def ask_for_predictions() -> str:
     return render_template(
         "predict.html",
         active=wanted.active,
-        versions=[version for version in list_versions(context().sessions) if version.state == "ready" and not version.damage],
+        versions=[version for version in choices() if not version.damage],
     )
 
 
@@ -105,15 +105,13 @@ def ask_for_predictions() -> str:
 def predict_shown() -> Response:
     """Begin to predict the pictures that the gallery shows, by the version that the form names."""
     wanted = _GALLERY.query().filter()
-    model, _, number = request.form.get("by", "").rpartition(":")
-    if not model or not number.isascii() or not number.isdecimal() or len(number) > 9:
-        raise Invalid("choose a version of a model", field="by")
+    ref = chosen_model()
     ctx = context()
     job_id = request_predictions(
         ctx.sessions,
         Selection(wanted if wanted.active else None),
-        model=model,
-        version=int(number),
+        model=ref.model,
+        version=ref.version,
         again="again" in request.form,
         actor=actor(),
     )
