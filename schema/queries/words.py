@@ -47,12 +47,12 @@ def _held(session: Session, table: Word, names: Sequence[str]) -> dict[str, int]
     return dict(session.execute(query).all()) if names else {}
 
 
-def hold_labels(session: Session, label_ids: Iterable[int]) -> Mapping[int, int]:
-    """Return, for labels by id, the ids of what they are now, held as by `ensure_words`."""
+def hold_words(session: Session, table: Word, ids: Iterable[int]) -> Mapping[int, int]:
+    """Return, for words by id, the ids of what they are now, held as by `ensure_words`; those that are gone are missing."""
     query = (
-        select(Label.id, func.coalesce(Label.merged_into_id, Label.id))
-        .where(Label.id.in_(sorted(set(label_ids))))
-        .order_by(Label.name)
+        select(table.id, func.coalesce(table.merged_into_id, table.id))
+        .where(table.id.in_(sorted(set(ids))))
+        .order_by(table.name)
         .with_for_update(read=True, key_share=True)
     )
     return dict(session.execute(query).all())

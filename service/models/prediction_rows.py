@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from schema.copying import copy_in
-from schema.queries.words import hold_labels
+from schema.queries.words import hold_words
 from schema.session import Sessions, constraint_of
-from schema.tables import Image, Prediction
+from schema.tables import Image, Label, Prediction
 from service.accounts.actor import Actor
 from service.models.predictions import RESULT, Scored, replacing
 from service.models.registry import Artifact
@@ -60,7 +60,7 @@ def store_predictions(sessions: Sessions, artifact: Artifact, results: Mapping[i
     """Write many predictions, or why there is none, by picture; returns which. Pictures that went meanwhile are passed over."""
     best = {artifact.label_ids[result.best] for result in results.values() if isinstance(result, Scored)}
     with sessions() as session, session.begin():
-        now = hold_labels(session, best)
+        now = hold_words(session, Label, best)
         present = _hold_images(session, artifact, list(results))
         scored = [image_id for image_id in present if isinstance(results[image_id], Scored)]
         if scored:

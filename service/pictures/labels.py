@@ -30,19 +30,14 @@ def name_actor(session: Session, actor: Actor) -> None:
     session.execute(select(func.set_config("pixref.account_id", str(actor.account_id), True)))
 
 
-def give_label(session: Session, image_id: int, name: str | None, actor: Actor) -> None:
-    """Give a visible picture a cleaned label, or none, with history; the same again changes nothing."""
-    name_actor(session, actor)
-    label_id = ensure_words(session, Label, [name])[name] if name else None
-    session.execute(update(Image).where(Image.id == image_id, Image.state == "READY").values(label_id=label_id))
-
-
 def set_label(sessions: Sessions, image_id: int, label: str | None, *, actor: Actor) -> ImageInfo:
     """Give a picture its label, or none. The same label again changes nothing. Raises `Invalid`, `NotFound`."""
     name = clean_name(label, field="label") if label is not None else None
     with sessions() as session, session.begin():
         read_image(session, image_id)
-        give_label(session, image_id, name, actor)
+        name_actor(session, actor)
+        label_id = ensure_words(session, Label, [name])[name] if name else None
+        session.execute(update(Image).where(Image.id == image_id, Image.state == "READY").values(label_id=label_id))
         return read_image(session, image_id)
 
 

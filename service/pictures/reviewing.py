@@ -11,15 +11,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from schema.queries.words import ensure_words
+from schema.queries.words import ensure_words, find_words
 from schema.session import DatabaseTrouble, Sessions, trouble_of
-from schema.tables import Image, ImageTag, Tag
+from schema.tables import Image, ImageTag, Label, Tag
 from service.accounts.actor import Actor
 from service.errors import Conflict
 from service.names import clean_name
+from service.pictures.bulk_changes import set_labels
 from service.pictures.cursors import BIGINT_MAX, Sort
 from service.pictures.filter import ImageFilter, apply_filter
-from service.pictures.labels import give_label
+from service.pictures.labels import name_actor
 from service.pictures.search import no_such_image, read_image
 
 REVIEWED = "reviewed"
@@ -86,13 +87,16 @@ def review(sessions: Sessions, image_id: int, label: str, *, expected: str | Non
     """
     name = clean_name(label, field="label")
     with sessions() as session, session.begin():
+        name_actor(session, actor)
+        label_id = ensure_words(session, Label, [name])[name]
+        tag_id = ensure_words(session, Tag, [REVIEWED])[REVIEWED]
         before = _label_of(session, image_id)
         if before != expected:
             raise Conflict(
                 f"picture {image_id} is {_words(before)} and not {_words(expected)} any more: look again, then decide anew"
             )
-        give_label(session, image_id, name, actor)
-        row = {"image_id": image_id, "tag_id": ensure_words(session, Tag, [REVIEWED])[REVIEWED]}
+        set_labels(session, [image_id], label_id)
+        row = {"image_id": image_id, "tag_id": tag_id}
         tagged = session.scalar(insert(ImageTag).values(row).on_conflict_do_nothing().returning(ImageTag.tag_id)) is not None
         # By its name now: a label that was merged goes by another.
         return Verdict(image_id, before, read_image(session, image_id).label or name, tagged)
@@ -100,14 +104,17 @@ def review(sessions: Sessions, image_id: int, label: str, *, expected: str | Non
 
 def take_back(sessions: Sessions, verdict: Verdict, *, actor: Actor) -> None:
     """Give a picture back the label that it had, and the state of being unreviewed. Raises `Conflict` where it was changed since; `NotFound`."""
+    before = verdict.before
     with sessions() as session, session.begin():
+        name_actor(session, actor)
+        label_id = ensure_words(session, Label, [before])[before] if before is not None else None
+        tag_id = find_words(session, Tag, [REVIEWED]).get(REVIEWED)
         now = _label_of(session, verdict.image_id)
         if now != verdict.label:
             raise Conflict(f"picture {verdict.image_id} is {_words(now)} by now, and was left so")
-        give_label(session, verdict.image_id, verdict.before, actor)
+        set_labels(session, [verdict.image_id], label_id)
         if verdict.tagged:
-            tag = select(Tag.id).where(Tag.name == REVIEWED).scalar_subquery()
-            session.execute(delete(ImageTag).where(ImageTag.image_id == verdict.image_id, ImageTag.tag_id == tag))
+            session.execute(delete(ImageTag).where(ImageTag.image_id == verdict.image_id, ImageTag.tag_id == tag_id))
 
 
 def _words(label: str | None) -> str:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from schema.queries.deletions import RESTORABLE, start_deletions
-from schema.queries.words import ensure_words, find_words
+from schema.queries.words import ensure_words, find_words, hold_words
 from schema.session import Sessions, constraint_of
 from schema.tables import BulkChange, Image, ImageTag, Label, ObjectDeletion, Tag
 from service.accounts.actor import Actor
@@ -168,8 +168,13 @@ def _ready(ids: Sequence[int]) -> Select[Any]:
     return select(Image.id).where(Image.state == "READY", Image.id == any_(ids_array(ids)))
 
 
-def _relabel(session: Session, ids: Sequence[int], before: Sequence[int | None], now: int | None) -> int:
-    had = dict(zip(ids, before, strict=True))
+def _relabel(session: Session, ids: Sequence[int], before: Sequence[int | None], given: int | None) -> int:
+    # What was merged since is given back as what it became, and what was deleted cannot be.
+    now: dict[int | None, int | None] = {None: None}
+    now.update(hold_words(session, Label, (each for each in (*before, given) if each is not None)).items())
+    had = {image_id: now[old] for image_id, old in zip(ids, before, strict=True) if old in now}
+    if given not in now:
+        return 0
 
     def change(some: list[int]) -> None:
         values = cast([had[image_id] for image_id in some], ARRAY(BigInteger))
@@ -183,17 +188,16 @@ def _relabel(session: Session, ids: Sequence[int], before: Sequence[int | None],
             execution_options={"synchronize_session": False},
         )
 
-    # A label that was deleted or merged since cannot be given back.
-    there = set(session.scalars(select(Label.id).where(Label.id == any_(ids_array([each for each in before if each])))))
-    whole = [image_id for image_id in ids if had[image_id] is None or had[image_id] in there]
-    return in_batches(session, _ready(whole), Image.label_id.is_not_distinct_from(now), change)
+    return in_batches(session, _ready(list(had)), Image.label_id.is_not_distinct_from(now[given]), change)
 
 
 def _retag(session: Session, ids: Sequence[int], tag_id: int, *, add: bool) -> int:
-    if session.scalar(select(Tag.id).where(Tag.id == tag_id)) is None:
+    now = hold_words(session, Tag, [tag_id]).get(tag_id)
+    # A tag that was deleted cannot be given back, and of one that was merged nobody knows any more which pictures had the other one.
+    if now is None or (now != tag_id and not add):
         return 0
-    has = exists().where(ImageTag.image_id == Image.id, ImageTag.tag_id == tag_id)
-    given, gone = ([tag_id], []) if add else ([], [tag_id])
+    has = exists().where(ImageTag.image_id == Image.id, ImageTag.tag_id == now)
+    given, gone = ([now], []) if add else ([], [now])
     return in_batches(session, _ready(ids), ~has if add else has, lambda some: change_tags(session, some, given, gone))
 
 

@@ -1,15 +1,17 @@
 """Verdicts of reviewers: kept with the tag, refused where the picture has changed, taken back, and what waits in each queue."""
 
 import pytest
+from sqlalchemy import text
 
 from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import Conflict, Invalid, NotFound
 from service.models.serving import ModelRef, ModelServer
+from service.pictures import reviewing
 from service.pictures.delete import delete_image
 from service.pictures.labels import label_history, set_label, set_tags
 from service.pictures.merging import merge_words
-from service.pictures.reviewing import COUNTED, REVIEWED, Queue, Verdict, count_waiting, queue_of, review, take_back
+from service.pictures.reviewing import REVIEWED, Queue, Verdict, count_waiting, queue_of, review, take_back
 from service.pictures.search import ImageFilter, Sort, get_image, list_images
 from service.pictures.words import Kind, list_words
 from storage.base import ObjectStore
@@ -98,6 +100,28 @@ def test_a_merged_label_is_the_one_that_it_became(sessions: Sessions, actor: Act
     take_back(sessions, verdict, actor=actor)
 
 
+def test_where_the_tag_was_merged_it_is_taken_off_by_its_other_name(sessions: Sessions, actor: Actor, image_id: int) -> None:
+    take_back(sessions, review(sessions, image_id, "cat", expected="cat", actor=actor), actor=actor)
+    set_tags(sessions, image_id, ["checked"])
+    set_tags(sessions, image_id, [])
+    ids = {word.name: word.id for word in list_words(sessions, Kind.TAG).items}
+    merge_words(sessions, Kind.TAG, ids[REVIEWED], ids["checked"], actor=actor)
+    verdict = review(sessions, image_id, "dog", expected="cat", actor=actor)
+    assert state(sessions, image_id) == ("dog", ["checked"])
+    take_back(sessions, verdict, actor=actor)
+    assert state(sessions, image_id) == ("cat", [])
+
+
+def test_more_than_are_counted(sessions: Sessions, store: ObjectStore, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        add_image(sessions, store, actor, make_png(seed=number))
+    monkeypatch.setattr(reviewing, "COUNTED", 2)
+    assert count_waiting(sessions, ImageFilter(unlabelled=True)) == 3
+    monkeypatch.setattr(reviewing, "COUNT_MS", 1)
+    monkeypatch.setattr(reviewing, "apply_filter", lambda query, wanted: query.where(text("pg_sleep(1) IS NOT NULL")))
+    assert count_waiting(sessions, ImageFilter(unlabelled=True)) is None
+
+
 def test_queues(sessions: Sessions, store: ObjectStore, actor: Actor, mnist_model: int) -> None:
     models = ModelServer(sessions, store)
     ids = [
@@ -122,4 +146,3 @@ def test_queues(sessions: Sessions, store: ObjectStore, actor: Actor, mnist_mode
     assert waiting(Queue.UNLABELLED) == [ids[4]]
     set_tags(sessions, ids[0], [])
     assert ids[0] in waiting(Queue.WRONG), "without the tag it waits again"
-    assert COUNTED > 6

@@ -73,6 +73,9 @@ def test_what_was_changed_since_stays(sessions: Sessions, actor: Actor, ids: lis
     restore_image(sessions, ids[3])
     assert labels(sessions, ids)[0] == "owl"
     assert labels(sessions, ids)[2::3] == [None, None]
+    assert (labels(sessions, ids)[1], labels(sessions, ids)[4]) == ("cat", "cat"), "what a dog has become since"
+    merged = "SELECT count(*) FROM pixref.image i JOIN pixref.label l ON l.id = i.label_id WHERE l.merged_into_id IS NOT NULL"
+    assert one(sessions, merged) == 0
     assert labels(sessions, ids)[3] == "fox", "it was in the trash when the others got theirs back"
 
 
@@ -89,6 +92,23 @@ def test_tags_are_given_and_taken(sessions: Sessions, actor: Actor, ids: list[in
     assert undo(sessions, taken.change_id or 0, actor=actor) == 2
     assert tags(sessions, ids) == [["even", "more"], *before[1:]]
     assert tag_selected(sessions, Choice(ids=ids), "nobody's", remove=True, actor=actor).change_id is None
+
+
+def test_what_was_merged_since_is_what_it_became(sessions: Sessions, actor: Actor, ids: list[int]) -> None:
+    given = label_selected(sessions, Choice(ids=ids[:2]), "fox", actor=actor)
+    taken = tag_selected(sessions, Choice(ids=[ids[0]]), "even", remove=True, actor=actor)
+    tagged = tag_selected(sessions, Choice(ids=[ids[1]]), "even", actor=actor)
+    for kind, word, other in ((Kind.LABEL, "fox", "vixen"), (Kind.TAG, "even", "straight")):
+        set_tags(sessions, ids[5], ["straight"]) if kind is Kind.TAG else set_label(sessions, ids[5], "vixen", actor=actor)
+        words = {each.name: each.id for each in list_words(sessions, kind).items}
+        merge_words(sessions, kind, words[word], words[other], actor=actor)
+    assert undo(sessions, given.change_id or 0, actor=actor) == 2
+    assert labels(sessions, ids)[:2] == ["cat", "dog"]
+    assert undo(sessions, taken.change_id or 0, actor=actor) == 1
+    assert undo(sessions, tagged.change_id or 0, actor=actor) == 0
+    assert tags(sessions, ids)[:2] == [["straight"], ["straight"]]
+    dead = "SELECT count(*) FROM pixref.image_tag it JOIN pixref.tag t ON t.id = it.tag_id WHERE t.merged_into_id IS NOT NULL"
+    assert one(sessions, dead) == 0
 
 
 def test_deleted_pictures_come_back(sessions: Sessions, store: ObjectStore, actor: Actor, ids: list[int]) -> None:
