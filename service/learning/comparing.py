@@ -41,7 +41,6 @@ class Difference:
     label: str
     seen: str
     other_seen: str
-    fixed: bool
 
 
 class Comparing:
@@ -96,7 +95,7 @@ class Comparing:
         with self._sessions() as session, session.begin():
             allow_time(session)
             found = session.execute(query.where(*self._which, *wanted).order_by(Image.id).limit(most))
-            return [Difference(*row, fixed=fixed) for row in found]
+            return [Difference(*row) for row in found]
 
 
 def mcnemar(fixed: int, broken: int) -> float:

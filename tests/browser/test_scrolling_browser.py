@@ -86,11 +86,11 @@ def test_what_came_later_is_selected_as_well(open_page: OpenPage, sessions: Sess
 def test_a_page_that_does_not_come_can_be_asked_for_again(open_page: OpenPage, complaints: Complaints) -> None:
     page = open_page(Role.VIEWER)
     page.route("**/?after=*", lambda route: route.abort(), times=1)
-    complaints.expected.append("")
     opened(page, "/")
     page.mouse.wheel(0, 5_000)
     page.wait_for_timeout(500)
     expect(page.locator(".tile")).to_have_count(60)
+    complaints.found = [each for each in complaints.found if "net::ERR_FAILED" not in each]
     page.wait_for_timeout(1_000)
     page.mouse.wheel(0, -500)
     to_the_end(page)

@@ -1,6 +1,5 @@
 """Uploading more than a few files: folders with a thousand pictures, pasting, cancelling, and large ones straight into the bucket."""
 
-import zlib
 from pathlib import Path
 
 import pytest
@@ -95,7 +94,6 @@ def large() -> bytes:
     """More than 8 MiB of noise."""
     data = png(1_800, 1_800, color_type=2, seed=5)
     assert len(data) > 8 * 2**20, len(data)
-    assert zlib.crc32(data)
     return data
 
 

@@ -17,8 +17,8 @@ _LARGE = 24
 # Down to this side a picture is folded; then what is left is read by a dense layer.
 _FINAL = 7
 
-# How much of the moving averages is kept at each step. By Keras' own 0.99 they follow over hundreds of steps, which few pictures do not make: a
-# thousand digits, 105 steps, were 53 of 100 right with it and 98 of 100 with this.
+# How much of the moving averages is kept at each step. By Keras' own 0.99 they follow over hundreds of steps, which few pictures do not make:
+# 850 digits, 105 steps, led to 53 of 100 right with it and to 98 of 100 with this.
 _MOMENTUM = 0.9
 
 # Radians, parts, parts and parts of a side: the most that `light` turns, scales, shears and shifts.

@@ -20,6 +20,7 @@ from service.web.api.requests import TextReader
 from service.web.context import actor, context
 from service.web.pages import charts
 from service.web.pages.blueprint import pages
+from service.web.pages.forms import number_field
 
 PAGE = 50
 # Of more labels than this a matrix is no picture any more; then the most frequent mistakes are listed.
@@ -59,13 +60,6 @@ def _selection() -> Selection:
     return Selection(where=where) if where else Selection(wanted if wanted.active else None)
 
 
-def _whole_number(name: str, *, least: int, most: int, default: int) -> int:
-    text = request.form.get(name, "").strip() or str(default)
-    if not text.isascii() or not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
-        raise Invalid(f"{name} is a whole number from {least} to {most}", field=name)
-    return int(text)
-
-
 @pages.get("/train")
 @access(Role.EDITOR)
 def ask_for_training() -> str:
@@ -84,8 +78,8 @@ def train() -> Response:
     if base and not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise Invalid("choose a version to train on, or a new network", field="base")
     plan = Plan(
-        epochs=_whole_number("epochs", least=1, most=MAX_EPOCHS, default=3),
-        seed=_whole_number("seed", least=0, most=2**31 - 1, default=0),
+        epochs=number_field("epochs", least=1, most=MAX_EPOCHS, default=3),
+        seed=number_field("seed", least=0, most=2**31 - 1, default=0),
         augmentation="flip" if "flip" in form else "light",
     )
     ctx = context()

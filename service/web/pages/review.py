@@ -8,7 +8,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.errors import Conflict, Invalid
+from service.errors import Conflict
 from service.models.predictions import StoredPrediction, predictions_of
 from service.models.registry import CHAMPION, list_versions
 from service.pictures import search
@@ -20,6 +20,7 @@ from service.web.api.requests import Strict, TextReader
 from service.web.api.shapes import Cursor
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
+from service.web.pages.forms import number_field
 from service.web.pages.image import stage_of
 
 # As many as there are keys for.
@@ -105,7 +106,7 @@ def review_one() -> Response:
     """Keep a verdict, and go on with the queue."""
     query = _READER.query()
     form = request.form
-    image_id = _image_id()
+    image_id = number_field("image_id")
     try:
         verdict = review(
             context().sessions, image_id, form.get("label", ""), expected=form.get("expected") or None, actor=actor()
@@ -131,10 +132,3 @@ def undo_review() -> Response:
     except Conflict as exc:
         flash(exc.detail, "warning")
     return redirect(address, 303)
-
-
-def _image_id() -> int:
-    text = request.form.get("image_id", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise Invalid("image_id must be the number of a picture", field="image_id")
-    return int(text)

@@ -15,6 +15,7 @@ from service.web.access import access
 from service.web.context import actor, context
 from service.web.pages.blueprint import pages
 from service.web.pages.choosing import chosen_model
+from service.web.pages.forms import number_field, number_in
 from service.web.pages.listing import Listing
 
 # What was done last, for the gallery to offer its undoing once.
@@ -62,11 +63,9 @@ def change_selection() -> Response:
 def undo_selection() -> Response:
     """Take the last change of a selection back."""
     listing = Listing.of_request()
-    text = request.form.get("change", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise Invalid("change must be the number of a change", field="change")
+    change_id = number_field("change")
     try:
-        count = undo(context().sessions, int(text), actor=actor())
+        count = undo(context().sessions, change_id, actor=actor())
     except (Conflict, NotFound) as exc:
         flash(exc.detail, "warning")
     else:
@@ -85,9 +84,7 @@ def _choice(listing: Listing) -> Choice:
     ids = request.form.getlist("id")
     if not ids:
         raise Invalid("select a picture first", field="id")
-    if not all(text.isascii() and text.isdecimal() and len(text) < 20 for text in ids):
-        raise Invalid("id must be the number of a picture", field="id")
-    return Choice(ids=[number for text in ids if (number := int(text)) < 2**63])
+    return Choice(ids=[number_in(text, "id") for text in ids])
 
 
 def _predict(choice: Choice) -> Response:

@@ -12,6 +12,7 @@ from service.errors import Invalid
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
+from service.web.pages.forms import number_field
 
 DAYS_MAX = 3650
 
@@ -28,13 +29,12 @@ def tokens() -> str:
 def make_token() -> str:
     """Make a token, and show it this once."""
     form = request.form
-    role, days = form.get("role", ""), form.get("days", "").strip()
+    role = form.get("role", "")
     if role not in {each.value for each in Role}:
         raise Invalid(f"role is one of {', '.join(each.value for each in Role)}", field="role")
-    if days and not (days.isascii() and days.isdecimal() and len(days) < 6 and 1 <= int(days) <= DAYS_MAX):
-        raise Invalid(f"days is a whole number from 1 to {DAYS_MAX}, or empty for a token that does not expire", field="days")
+    days = number_field("days", least=1, most=DAYS_MAX) if form.get("days", "").strip() else None
     made = create_token(
-        context().sessions, name=form.get("name", ""), role=Role(role), valid_for=timedelta(days=int(days)) if days else None
+        context().sessions, name=form.get("name", ""), role=Role(role), valid_for=timedelta(days=days) if days else None
     )
     return _tokens(made)
 

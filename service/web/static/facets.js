@@ -1,4 +1,5 @@
 // How the pictures that match divide: counted when one asks, each value a link to the gallery with it.
+import { element } from "./dom.js";
 import { problemText } from "./http.js";
 
 const facets = document.getElementById("facets");
@@ -17,28 +18,19 @@ function narrowed(conditions) {
 }
 
 function list(title, counts, conditions) {
-  const column = document.createElement("div");
-  column.className = "col-6 col-lg-3";
-  const heading = document.createElement("h2");
-  heading.className = "h6";
-  heading.textContent = title;
-  const values = document.createElement("ul");
-  values.className = "facet list-unstyled mb-0";
+  const column = element("div", "col-6 col-lg-3");
+  const values = element("ul", "facet list-unstyled mb-0");
   for (const each of counts) {
-    const item = document.createElement("li");
+    const item = element("li", "");
     const wanted = conditions(each);
     // Of what has no split there is no list.
-    const link = document.createElement(wanted ? "a" : "em");
+    const link = element(wanted ? "a" : "em", "");
     if (wanted) link.href = narrowed(wanted);
-    const name = document.createElement("bdi");
-    name.textContent = each.value === null ? "none" : each.model ? `${each.value} (${each.model})` : each.value;
-    link.append(name);
-    const count = document.createElement("span");
-    count.textContent = whole.format(each.count);
-    item.append(link, count);
+    link.append(element("bdi", "", each.value === null ? "none" : each.model ? `${each.value} (${each.model})` : each.value));
+    item.append(link, element("span", "", whole.format(each.count)));
     values.append(item);
   }
-  column.append(heading, values);
+  column.append(element("h2", "h6", title), values);
   return column;
 }
 

@@ -1,4 +1,5 @@
 // The page to try a model: what is drawn, chosen or dropped is predicted at once, and the newest question alone is answered.
+import { element } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { csrfHeader, problemText } from "./http.js";
 
@@ -12,13 +13,6 @@ const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 let file = null;
 let asking = new AbortController();
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function bar(label, score) {
   const row = element("div", "score");

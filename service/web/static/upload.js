@@ -1,5 +1,6 @@
 // The upload page: choose, drop or paste files and folders; they go a few at a time, with progress and outcome for each. Without this script the
 // form sends the chosen ones at once.
+import { element } from "./dom.js";
 import { problemText } from "./http.js";
 import { chosenFiles, transferredFiles } from "./picking.js";
 import { send } from "./sending.js";
@@ -23,13 +24,6 @@ const running = new Set();
 const counts = { all: 0, new: 0, existing: 0, refused: 0 };
 let sent = 0;
 let since = 0;
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function button(className, text, action) {
   const made = element("button", `btn btn-sm ${className}`, text);
