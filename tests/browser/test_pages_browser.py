@@ -17,6 +17,7 @@ from service.pictures.upload import Description, upload_image
 from service.png import PngLimits
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage, Site
+from tests.factories import execute
 from tests.pngs import png
 
 NEW, OTHER, BROKEN = png(seed=1), png(40, 20, color_type=2, seed=2), b"this is not a picture"
@@ -261,3 +262,19 @@ def test_nothing_comes_from_elsewhere_and_nothing_moves(open_page: OpenPage, kee
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
         assert page.evaluate("window.shift") == 0, path
     assert hosts - {""} == {urlsplit(site.address).netloc, urlsplit(minio.endpoint).netloc}
+
+
+def test_times_are_told_in_the_readers_zone(open_page: OpenPage, keep: Keep, sessions: Sessions) -> None:
+    image_id = keep(png())
+    execute(sessions, f"UPDATE pixref.image SET created_at = '2026-01-31 23:59:58+00' WHERE id = {image_id}")
+    uploaded = "tr:has(th:text-is('Uploaded')) time"
+    page = open_page(timezone_id="Asia/Kathmandu")
+    page.goto(f"/images/{image_id}")
+    expect(page.locator(uploaded)).to_have_text("2026-02-01 05:44:58 +0545")
+    assert page.locator(uploaded).get_attribute("datetime") == "2026-01-31T23:59:58+00:00"
+    page = open_page(timezone_id="America/New_York")
+    page.goto(f"/images/{image_id}")
+    expect(page.locator(uploaded)).to_have_text("2026-01-31 18:59:58 EST")
+    plain = open_page(java_script_enabled=False, timezone_id="America/New_York")
+    plain.goto(f"/images/{image_id}")
+    expect(plain.locator(uploaded)).to_have_text("2026-01-31 23:59:58 UTC")

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, g
 
 from service.accounts.actor import Role
-from service.web.pages import model_words, words
+from service.web.pages import model_words, times, words
 
 pages = Blueprint("pages", __name__)
 
@@ -28,11 +28,11 @@ for _filter in (
     words.byte_size,
     words.percent,
     words.milliseconds,
-    words.moment,
     words.sentence,
     words.json_text,
     words.sql_type,
     words.data_uri,
+    times.moment,
     model_words.metrics_in_words,
     model_words.value_in_words,
 ):

@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64encode
-from datetime import UTC, datetime
 from typing import Any
 
 from service.models.spec import InputSpec, Preprocessing
@@ -41,11 +40,6 @@ def percent(share: float) -> str:
 def milliseconds(amount: float) -> str:
     """Return a time that may be as short as a picture among hundreds takes."""
     return f"{amount:.1f} ms" if amount >= 0.05 else f"{amount:.3f} ms"
-
-
-def moment(when: datetime) -> str:
-    """Return a time in UTC, to the second."""
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def sentence(text: str) -> str:
