@@ -43,7 +43,8 @@ class Prepared:
     @cached_property
     def _call(self) -> tuple[str, list[str], dict[str, Any]]:
         order = self._compiled.positiontup or []
-        return f"EXECUTE {self.name} ({', '.join(['%s'] * len(order))})", order, dict(self._compiled.params)
+        places = f" ({', '.join(['%s'] * len(order))})" if order else ""
+        return f"EXECUTE {self.name}{places}", order, dict(self._compiled.params)
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Run the statement on a psycopg2 connection; rows are named tuples of its columns. Raises what any statement does."""

@@ -1,13 +1,15 @@
 """Model versions as rows: what there is, and the one behind a number or an alias."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Text, func, literal_column, select
 
-from schema.session import Sessions
+from schema.prepared import Prepared
+from schema.session import Sessions, single
 from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
 from service.errors import Invalid, NotFound
 from service.models.damage import KeptFile, kept_files
@@ -42,6 +44,16 @@ class VersionInfo:
     runtime: str
 
 
+class ReadyVersion(NamedTuple):
+    """A version that can predict, as forms offer it. `input_spec` is its `InputSpec` as JSON."""
+
+    model: str
+    version: int
+    aliases: list[str]
+    input_spec: Mapping[str, Any]
+    damage: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """What it takes to run a version, or to train on it: where its files are, what they must be, and what goes in and comes out.
@@ -65,15 +77,29 @@ class Artifact:
         return self.litert or self.keras
 
 
+def _aliases() -> ColumnElement[list[str]]:
+    """Return the aliases of a query's version, in order."""
+    aliases = select(ModelAlias.alias).where(ModelAlias.model_version_id == ModelVersion.id).order_by(ModelAlias.alias)
+    return func.array(aliases.correlate(ModelVersion).scalar_subquery())
+
+
+_READY = Prepared(
+    "pixref_ready_versions",
+    select(Model.name, ModelVersion.number, _aliases(), ModelVersion.input_spec, ModelVersion.damage)
+    .join(Model, Model.id == ModelVersion.model_id)
+    .where(ModelVersion.state == literal_column("'READY'", Text))
+    .order_by(Model.name, ModelVersion.number.desc()),
+)
+
+
+def list_ready(sessions: Sessions) -> list[ReadyVersion]:
+    """Return every version that can predict, by model and newest first."""
+    with single(sessions) as connection:
+        return [ReadyVersion(*row) for row in _READY.execute(connection, {})]
+
+
 def list_versions(sessions: Sessions, *, model: str | None = None) -> list[VersionInfo]:
     """Return every version that was ever ready, of one model or of all, by model and newest first."""
-    aliases = func.array(
-        select(ModelAlias.alias)
-        .where(ModelAlias.model_version_id == ModelVersion.id)
-        .order_by(ModelAlias.alias)
-        .correlate(ModelVersion)
-        .scalar_subquery()
-    )
     labels = func.array(
         select(Label.name)
         .join(ModelClass, ModelClass.label_id == Label.id)
@@ -86,7 +112,7 @@ def list_versions(sessions: Sessions, *, model: str | None = None) -> list[Versi
         select(
             Model.name,
             ModelVersion.number,
-            aliases,
+            _aliases(),
             func.lower(ModelVersion.state),
             labels,
             ModelVersion.input_spec,

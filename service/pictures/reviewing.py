@@ -19,7 +19,7 @@ from service.errors import Conflict
 from service.names import clean_name
 from service.pictures.bulk_changes import set_labels
 from service.pictures.cursors import BIGINT_MAX, Sort
-from service.pictures.filter import ImageFilter, apply_filter
+from service.pictures.filter import ImageFilter, conditions, look_up
 from service.pictures.labels import name_actor
 from service.pictures.search import no_such_image, read_image
 
@@ -51,10 +51,12 @@ def queue_of(queue: Queue, model: str) -> tuple[ImageFilter, Sort]:
 
 def count_waiting(sessions: Sessions, wanted: ImageFilter) -> int | None:
     """Count what waits, up to `COUNTED` and one more; None where that takes too long."""
-    found = apply_filter(select(Image.id).where(Image.state == "READY"), wanted).limit(COUNTED + 1).subquery()
     try:
         with sessions() as session, session.begin():
             session.execute(select(func.set_config("statement_timeout", str(COUNT_MS), True)))
+            known = look_up(session.connection(), wanted)
+            matches = conditions(wanted, known=known)
+            found = select(Image.id).where(Image.state == "READY", *matches).limit(COUNTED + 1).subquery()
             return session.scalar(select(func.count()).select_from(found))
     except DBAPIError as exc:
         if trouble_of(exc) is DatabaseTrouble.TIMEOUT:

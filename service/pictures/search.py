@@ -6,11 +6,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from schema.session import Sessions, single
-from schema.tables import Image, ImageTag, Label, Prediction, Tag
+from schema.tables import Image, Prediction
 from service.errors import Invalid, NotFound
 from service.pictures.cursors import BIGINT_MAX, Cursor, Sort, decode_cursor
 from service.pictures.filter import ImageFilter, apply_filter, look_up
@@ -154,28 +154,7 @@ def known_hashes(sessions: Sessions, hashes: Sequence[str]) -> dict[str, int]:
         return {row.sha256: row.id for row in session.execute(query)}
 
 
-def _splits_in_use() -> Select[tuple[str]]:
-    """Return the query of all splits, in order: one look at the index of splits for each, where DISTINCT would read every picture."""
-    smallest = select(func.min(Image.split).label("split")).where(Image.state == "READY")
-    found = smallest.cte("splits", recursive=True)
-    following = smallest.where(Image.split > found.c.split).correlate(found).scalar_subquery()
-    found = found.union_all(select(following).where(found.c.split.is_not(None)))
-    return select(found.c.split).where(found.c.split.is_not(None))
-
-
-def names_in_use(sessions: Sessions) -> tuple[list[str], list[str], list[str]]:
-    """Return labels, tags and splits that pictures have, for a form's suggestions; at most 200 of each."""
-    label = select(Label.name).where(exists().where(Image.label_id == Label.id, Image.state == "READY"))
-    tag = select(Tag.name).where(exists().where(ImageTag.tag_id == Tag.id, Image.id == ImageTag.image_id, Image.state == "READY"))
-    with sessions() as session:
-        return (
-            list(session.scalars(label.order_by(Label.name).limit(200))),
-            list(session.scalars(tag.order_by(Tag.name).limit(200))),
-            sorted(session.scalars(_splits_in_use().limit(200))),
-        )
-
-
 __all__ = [
     "BIGINT_MAX", "PAGE_DEFAULT", "PAGE_MAX", "ImageFilter", "ImageInfo", "Page", "Sort", "ThumbnailInfo", "apply_filter", "get_image",
-    "known_hashes", "list_images", "list_with_thumbnails", "names_in_use", "no_such_image", "read_image",
+    "known_hashes", "list_images", "list_with_thumbnails", "no_such_image", "read_image",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from service.accounts.actor import Actor
 from service.models.serving import ModelRef, ModelServer
 from service.pictures.cursors import Cursor, encode_cursor
 from service.pictures.delete import delete_image
-from service.pictures.search import ImageFilter, Sort, list_images, list_with_thumbnails, names_in_use
+from service.pictures.in_use import names_in_use
+from service.pictures.search import ImageFilter, Sort, list_images, list_with_thumbnails
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
 from tests.factories import add_image, assert_problem, execute, make_png

@@ -3,15 +3,14 @@
 from flask import request
 
 from service.errors import Invalid
-from service.models.registry import CHAMPION, VersionInfo, list_versions
+from service.models.registry import CHAMPION, ReadyVersion, list_ready
 from service.models.serving import ModelRef
 from service.web.context import context
 
 
-def choices() -> list[VersionInfo]:
+def choices() -> list[ReadyVersion]:
     """Return the versions that can predict, champions first."""
-    ready = [version for version in list_versions(context().sessions) if version.state == "ready"]
-    return sorted(ready, key=lambda version: CHAMPION not in version.aliases)
+    return sorted(list_ready(context().sessions), key=lambda version: CHAMPION not in version.aliases)
 
 
 def chosen_model() -> ModelRef:

@@ -6,7 +6,8 @@ from flask import g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
-from service.pictures.search import Sort, list_with_thumbnails, names_in_use
+from service.pictures.in_use import names_in_use
+from service.pictures.search import Sort, list_with_thumbnails
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages

@@ -7,6 +7,7 @@ from flask import g, render_template
 from service.accounts.actor import Role
 from service.models.predictions import predictions_of
 from service.pictures import fetch, labels, search
+from service.pictures.in_use import names_in_use
 from service.pictures.likeness import alike
 from service.pictures.search import ImageInfo, ThumbnailInfo
 from service.web.access import access
@@ -51,7 +52,7 @@ def image(image_id: int) -> str:
     said = search.get_file_facts(sessions, image_id)
     thumbnail = fetch.get_thumbnail(sessions, image_id)
     may_edit = g.actor.role.allows(Role.EDITOR)
-    label_names, tag_names, _ = search.names_in_use(sessions) if may_edit else ([], [], [])
+    label_names, tag_names, _ = names_in_use(sessions) if may_edit else ([], [], [])
     return render_template(
         "image.html",
         image=info,

@@ -10,7 +10,7 @@ from service.learning.comparing import Comparing
 from service.learning.evaluating import request_evaluation
 from service.learning.evaluations import Report, find_evaluation, list_evaluations, worst_mistakes
 from service.learning.training import request_training
-from service.models.registry import CHAMPION, list_versions
+from service.models.registry import CHAMPION, list_ready, list_versions
 from service.models.selection import Selection
 from service.models.training.plan import MAX_EPOCHS, Plan
 from service.pictures.search import ImageFilter
@@ -64,7 +64,7 @@ def _selection() -> Selection:
 @access(Role.EDITOR)
 def ask_for_training() -> str:
     """Ask what is to be trained on which pictures."""
-    versions = [version for version in list_versions(context().sessions) if version.state == "ready" and not version.damage]
+    versions = [version for version in list_ready(context().sessions) if not version.damage]
     return render_template("train.html", versions=versions, epochs_max=MAX_EPOCHS)
 
 

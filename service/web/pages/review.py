@@ -10,9 +10,10 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.errors import Conflict
 from service.models.predictions import StoredPrediction, predictions_of
-from service.models.registry import CHAMPION, list_versions
+from service.models.registry import CHAMPION, list_ready
 from service.pictures import search
 from service.pictures.fetch import get_thumbnail
+from service.pictures.in_use import names_in_use
 from service.pictures.reviewing import COUNTED, Queue, Verdict, count_waiting, queue_of, review, take_back
 from service.web.access import access
 from service.web.api.fields import ModelName
@@ -40,7 +41,7 @@ _READER = TextReader(ReviewQuery)
 
 
 def _champions() -> list[str]:
-    return sorted({version.model for version in list_versions(context().sessions) if CHAMPION in version.aliases})
+    return sorted({version.model for version in list_ready(context().sessions) if CHAMPION in version.aliases})
 
 
 def _address(query: ReviewQuery, **changed: Any) -> str:
@@ -65,7 +66,7 @@ def review_next() -> str:
     image = page.items[0] if page.items else None
     thumbnail = get_thumbnail(sessions, image.id) if image else None
     seen = _prediction(image.id, model) if image else None
-    label_names = search.names_in_use(sessions)[0]
+    label_names = names_in_use(sessions)[0]
     return render_template(
         "review.html",
         query=query,

@@ -12,7 +12,8 @@ from werkzeug.datastructures import FileStorage
 from service.accounts.actor import Role
 from service.errors import Invalid, PixrefError, Unavailable
 from service.faults import translate
-from service.pictures import search, upload
+from service.pictures import upload
+from service.pictures.in_use import names_in_use
 from service.web.access import access
 from service.web.context import actor, context
 from service.web.files import read_file
@@ -82,7 +83,7 @@ def status_of(outcomes: Sequence[Outcome]) -> int:
 def show_form() -> str:
     """Show the form."""
     ctx = context()
-    labels, tags, splits = search.names_in_use(ctx.sessions)
+    labels, tags, splits = names_in_use(ctx.sessions)
     return render_template("upload.html", labels=labels, tags=tags, splits=splits, settings=ctx.settings)
 
 
