@@ -51,6 +51,35 @@ def test_a_question_brings_its_pictures(open_page: OpenPage, images: list[int], 
     expect(page).to_have_url(f"{page.url.split('/images')[0]}/images/{images[0]}")
 
 
+def test_an_answers_address_brings_it_again(open_page: OpenPage, images: list[int]) -> None:
+    page = open_page(Role.VIEWER)
+    page.goto("/sql")
+    page.get_by_label("Query").fill(f"select image_id from images where image_id = {images[1]}")
+    page.get_by_role("button", name="Run").click()
+    link = page.get_by_role("link", name="Link to this answer")
+    expect(link).to_be_visible()
+    assert page.url.endswith(link.get_attribute("href") or "nowhere")
+    address = page.url
+    page.reload()
+    expect(page.get_by_alt_text(f"Picture {images[1]}")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.get_by_alt_text(f"Picture {images[1]}")).to_be_visible()
+    page.get_by_alt_text(f"Picture {images[1]}").click()
+    page.go_back()
+    expect(page.get_by_alt_text(f"Picture {images[1]}")).to_be_visible()
+    # Another site's link asks nothing by itself.
+    page.route(
+        "**/elsewhere", lambda route: route.fulfill(content_type="text/html", body=f'<a href="{address}">free pictures</a>')
+    )
+    page.goto("http://localhost.test/elsewhere")
+    page.get_by_role("link").click()
+    expect(page.get_by_text("press Run")).to_be_visible()
+    expect(page.locator(".sql-rows")).to_have_count(0)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_alt_text(f"Picture {images[1]}")).to_be_visible()
+
+
 def test_an_error_is_marked_where_it_is(open_page: OpenPage, images: list[int], complaints: Complaints) -> None:
     page = open_page(Role.VIEWER)
     page.goto("/sql")

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
 
 import pyarrow.parquet as pq
 import pytest
@@ -377,6 +377,30 @@ def test_the_page_marks_errors_and_keeps_what_was_typed(browser: TokenClient) ->
     many = browser.post("/sql", data={"query": "select g from generate_series(1, 2000) g"})
     assert "There is more" in many.text
     assert "No rows" in browser.post("/sql", data={"query": "select 1 where false"}).text
+
+
+def test_an_answer_has_an_address_that_asks_again(browser: TokenClient) -> None:
+    found = re.search(
+        r'id="link" href="([^"]+)"', browser.post("/sql", data={"query": "select $1::text || 'é&'", "params": '["<a>"]'}).text
+    )
+    assert found is not None
+    address = unescape(found[1])
+    opened = {"none": True, "same-origin": True, "same-site": False, "cross-site": False, None: False}
+    for site, runs in opened.items():
+        page = browser.get(address, headers={"Sec-Fetch-Site": site} if site else {}).text
+        assert ("&lt;a&gt;é&amp;" in page) is runs, site
+        assert ("then press Run" in page) is not runs, site
+        assert "select $1::text || &#39;é&amp;&#39;" in page
+    ahead = browser.get(address, headers={"Sec-Fetch-Site": "none", "Sec-Purpose": "prefetch;prerender"}).text
+    assert "then press Run" in ahead
+    wrong = browser.get("/sql?query=select+nothing&run=1", headers={"Sec-Fetch-Site": "none"})
+    assert wrong.status_code == 422
+    assert "then press Run" not in browser.get("/sql?query=select+1", headers={"Sec-Fetch-Site": "none"}).text
+
+
+def test_a_long_question_has_no_address(browser: TokenClient) -> None:
+    assert 'id="link"' in browser.post("/sql", data={"query": "select 1 -- " + "x" * 7_900}).text
+    assert 'id="link"' not in browser.post("/sql", data={"query": "select 1 -- " + "é" * 2_000}).text
 
 
 def test_downloads_of_the_page(browser: TokenClient) -> None:

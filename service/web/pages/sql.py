@@ -24,6 +24,8 @@ HISTORY_READ = 100
 HISTORY_SHOWN = 20
 # A cell shows so many characters; the files have them all.
 CELL_MAX = 300
+# Longer addresses are cut by proxies and chats: whoever writes such a query passes the query on.
+LINK_MAX = 8_000
 _SHOWN = (Invalid, Busy, SqlUnavailable)
 
 
@@ -99,13 +101,17 @@ def _params(text: str) -> list[Any]:
 
 
 def _ask(limits: Limits) -> Result:
-    ctx, form = context(), request.form
-    # Browsers send line ends as CR LF; positions are counted in what was typed.
-    return ask.ask(ctx.sessions, ctx.door, _query(), _params(form.get("params", "")), actor=actor(), limits=limits)
+    ctx = context()
+    return ask.ask(ctx.sessions, ctx.door, _query(), _params(_typed_params()), actor=actor(), limits=limits)
 
 
 def _query() -> str:
+    # Browsers send line ends as CR LF; positions are counted in what was typed.
     return request.values.get("query", "").replace("\r\n", "\n")
+
+
+def _typed_params() -> str:
+    return request.values.get("params", "")
 
 
 def _latest(asked: Sequence[audit.Asked]) -> list[audit.Asked]:
@@ -116,13 +122,28 @@ def _latest(asked: Sequence[audit.Asked]) -> list[audit.Asked]:
     return list(found.values())[:HISTORY_SHOWN]
 
 
+def _link() -> str | None:
+    """Return the address that asks this question again, None where it would be too long."""
+    link = url_for("pages.sql", query=_query(), params=_typed_params().strip() or None, run=1)
+    return link if len(link) <= LINK_MAX else None
+
+
+def _opened_by_a_person() -> bool:
+    """Tell whether somebody opened this very address, by a bookmark, by typing, from a message or from a page of ours.
+
+    Another site's page could otherwise have its visitors ask whatever it likes: it would read nothing, but take their places at the door and be
+    in their history. A browser that says nothing, as over plain HTTP, might come from there (https://www.w3.org/TR/fetch-metadata/).
+    """
+    return request.headers.get("Sec-Fetch-Site") in ("none", "same-origin") and "Sec-Purpose" not in request.headers
+
+
 def _page(*, table: Table | None = None, error: PixrefError | None = None) -> tuple[str, int]:
     sessions = context().sessions
     query = _query()
     shown = render_template(
         "sql.html",
         query=query if query or request.method == "POST" else browser.EXAMPLES[0].query,
-        params=request.values.get("params", ""),
+        params=_typed_params(),
         table=table,
         error=error,
         place=place_of(query, error.extra.get("position")) if error else None,
@@ -130,6 +151,9 @@ def _page(*, table: Table | None = None, error: PixrefError | None = None) -> tu
         examples=browser.EXAMPLES,
         history=_latest(audit.history(sessions, actor(), limit=HISTORY_READ)),
         limits=ANSWER,
+        file_limits=FILE,
+        link=_link() if table else None,
+        waits="run" in request.args and not (table or error),
     )
     return shown, error.status if error else 200
 
@@ -137,8 +161,8 @@ def _page(*, table: Table | None = None, error: PixrefError | None = None) -> tu
 @pages.route("/sql", methods=["GET", "POST"])
 @access(Role.VIEWER)
 def sql() -> tuple[str, int]:
-    """Show the editor, with a query where the address has one; posted, ask it."""
-    if request.method != "POST":
+    """Show the editor, with a query where the address has one; posted, or opened by a link with `run`, ask it."""
+    if request.method != "POST" and not ("run" in request.args and _opened_by_a_person()):
         return _page()
     try:
         table = _table(_ask(ANSWER))

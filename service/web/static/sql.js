@@ -1,4 +1,5 @@
-// The SQL page: run with Ctrl+Enter, and put examples, earlier questions and columns' names into the editor without leaving the page.
+// The SQL page: run with Ctrl+Enter, put examples, earlier questions and columns' names into the editor without leaving the page, and have the
+// answer's address where addresses are.
 const form = document.getElementById("ask");
 const query = document.getElementById("query");
 const params = document.getElementById("params");
@@ -30,6 +31,10 @@ addEventListener("pageshow", () => {
   run.disabled = false;
   run.textContent = label;
 });
+
+// Reloading, going back and passing it on then ask the same; after a form they would not.
+const link = document.getElementById("link");
+if (link) history.replaceState(null, "", link.href);
 
 document.addEventListener("click", (event) => {
   const name = event.target.closest("[data-insert]");
