@@ -13,7 +13,7 @@ from bench.result import Result
 from bench.wrk import BenchError
 from service.embedded.errors import EmbeddedError
 
-SCENARIOS = ("predict", "serving", "bulk", "load", "presign", "fsck", "png", "uploads", "million", "soak")
+SCENARIOS = ("predict", "serving", "bulk", "load", "presign", "fsck", "png", "uploads", "million", "gallery", "soak")
 
 
 @click.command()

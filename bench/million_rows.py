@@ -9,9 +9,14 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import psycopg2
+
+from bench.pictures import SAMPLES
+from service.datasets.idx import load_split
+from service.png.pixels import encode_gray
 
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 SPAN = timedelta(days=1_000)
@@ -79,9 +84,15 @@ def fill(url: str, count: int) -> None:
         connection.close()
 
 
+@cache
+def _digits() -> list[bytes]:
+    images, _ = load_split(SAMPLES, "train")
+    return [encode_gray(image) for image in images]
+
+
 def thumbnail_bytes(number: int) -> bytes:
-    """Return what stands for a picture's thumbnail: 250 to 650 bytes that do not compress, as a small PNG's do not."""
-    return random.Random(number).randbytes(250 + number * 7919 % 400)  # noqa: S311
+    """Return what a picture has as its thumbnail: one of a thousand handwritten digits, 200 to 500 bytes of PNG."""
+    return _digits()[number % 1_000]
 
 
 class _Picture:

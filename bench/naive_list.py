@@ -1,12 +1,14 @@
-"""A list of pictures as it is usually begun: Flask, ORM entities with all their columns, relationships loaded where they are used, OFFSET.
+"""A list of pictures, and a page of them, as they are usually begun: Flask, ORM entities with all their columns, relationships loaded where they
+are used, OFFSET.
 
 Run by gunicorn with its usual synchronous workers, over Pixref's own tables: `gunicorn 'bench.naive_list:create_app("postgresql://...")'`.
 """
 
+from base64 import b64encode
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
-from sqlalchemy import Column, ForeignKey, Table, create_engine, select
+from flask import Flask, Response, jsonify, render_template_string, request
+from sqlalchemy import Column, ForeignKey, Select, Table, create_engine, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -40,6 +42,15 @@ class Tag(Base):
     name: Mapped[str]
 
 
+class Thumbnail(Base):
+    __tablename__ = "thumbnail"
+    __table_args__ = ({"schema": "pixref"},)
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("pixref.image.id"), primary_key=True)
+    media_type: Mapped[str]
+    data: Mapped[bytes]
+
+
 class Image(Base):
     __tablename__ = "image"
     __table_args__ = ({"schema": "pixref"},)
@@ -59,6 +70,23 @@ class Image(Base):
     label_id: Mapped[int | None] = mapped_column(ForeignKey("pixref.label.id"))
     label: Mapped[Label | None] = relationship()
     tags: Mapped[list[Tag]] = relationship(secondary=_image_tag)
+    thumbnail: Mapped[Thumbnail] = relationship()
+
+
+_PAGE = """<!doctype html>
+<title>Pictures</title>
+<ul>
+{% for image in images %}
+  <li>
+    <a href="/images/{{ image.id }}">
+      <img src="data:{{ image.thumbnail.media_type }};base64,{{ base64(image.thumbnail.data) }}" alt="{{ image.id }}">
+    </a>
+    {{ image.label.name if image.label else "no label" }} {{ image.original_name or "" }}
+  </li>
+{% endfor %}
+</ul>
+<a href="?offset={{ offset + images | length }}">Next</a>
+"""
 
 
 def create_app(database_url: str) -> Flask:
@@ -66,11 +94,21 @@ def create_app(database_url: str) -> Flask:
     app = Flask(__name__)
     engine = create_engine(database_url)
 
+    def page(offset: int, limit: int) -> Select[tuple[Image]]:
+        return select(Image).where(Image.state == "READY").order_by(Image.id.desc()).offset(offset).limit(limit)
+
+    @app.get("/gallery")
+    def gallery() -> str:
+        offset = int(request.args.get("offset", 0))
+        with Session(engine) as session:
+            images = session.scalars(page(offset, 60)).all()
+            return render_template_string(_PAGE, images=images, offset=offset, base64=lambda data: b64encode(data).decode())
+
     @app.get("/images")
     def list_images() -> Response:
         offset, limit = int(request.args.get("offset", 0)), int(request.args.get("limit", 50))
         with Session(engine) as session:
-            query = select(Image).where(Image.state == "READY").order_by(Image.id.desc()).offset(offset).limit(limit)
+            query = page(offset, limit)
             return jsonify(
                 items=[
                     {
