@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, func, literal_column, select
+from sqlalchemy import ColumnElement, Text, exists, func, literal_column, select
 
 from schema.prepared import Prepared
 from schema.session import Sessions, single
-from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion
+from schema.tables import Label, Model, ModelAlias, ModelClass, ModelVersion, Prediction
 from service.errors import Invalid, NotFound
 from service.models.damage import KeptFile, kept_files
 from service.models.spec import InputSpec, Preprocessing
@@ -96,6 +96,20 @@ def list_ready(sessions: Sessions) -> list[ReadyVersion]:
     """Return every version that can predict, by model and newest first."""
     with single(sessions) as connection:
         return [ReadyVersion(*row) for row in _READY.execute(connection, {})]
+
+
+def champions(sessions: Sessions) -> list[str]:
+    """Return the names of the models that have a champion: those whose champion has predicted pictures first, else by name."""
+    has_predicted = exists().where(Prediction.model_version_id == ModelAlias.model_version_id)
+    query = (
+        select(Model.name)
+        .join(ModelVersion, ModelVersion.model_id == Model.id)
+        .join(ModelAlias, ModelAlias.model_version_id == ModelVersion.id)
+        .where(ModelAlias.alias == CHAMPION)
+        .order_by(has_predicted.desc(), Model.name)
+    )
+    with single(sessions) as connection:
+        return list(connection.scalars(query))
 
 
 def list_versions(sessions: Sessions, *, model: str | None = None) -> list[VersionInfo]:

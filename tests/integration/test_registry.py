@@ -11,7 +11,7 @@ from schema.session import Sessions
 from service.accounts.actor import Actor
 from service.errors import BadModel, Invalid, ModelCorrupt, ModelUnavailable, NotFound, UploadInterrupted
 from service.models.registration import register_model
-from service.models.registry import find_version, list_versions
+from service.models.registry import champions, find_version, list_ready, list_versions
 from service.models.serving import ModelRef, ModelServer
 from service.models.vetting import VettedModel
 from service.settings import PROJECT_DIR
@@ -19,9 +19,11 @@ from service.upkeep.sweep import sweep
 from storage.base import ObjectStore, StoreUnavailable
 from tests.factories import (
     StepStore,
+    add_image,
     assert_in_step,
     execute,
     expire_leases,
+    make_png,
     objects,
     one,
     raising,
@@ -71,6 +73,25 @@ def register(sessions: Sessions, store: ObjectStore, actor: Actor, vetted_mnist:
     return Registering(sessions, store, actor, vetted_mnist, tmp_path)
 
 
+def test_champions_that_have_predicted_come_first(
+    register: Registering, sessions: Sessions, store: ObjectStore, actor: Actor
+) -> None:
+    assert champions(sessions) == []
+    for name in ("zoo", "digits", "other"):
+        register(name=name)
+    assert champions(sessions) == ["digits", "other", "zoo"]
+    image_id = add_image(sessions, store, actor, make_png())
+    execute(
+        sessions,
+        "INSERT INTO pixref.prediction (image_id, model_version_id, error) SELECT :image, v.id, 'cannot be' "
+        "FROM pixref.model_version v JOIN pixref.model m ON m.id = v.model_id WHERE m.name = 'zoo'",
+        image=image_id,
+    )
+    assert champions(sessions) == ["zoo", "digits", "other"]
+    execute(sessions, "DELETE FROM pixref.model_alias WHERE model_id = (SELECT id FROM pixref.model WHERE name = 'digits')")
+    assert champions(sessions) == ["zoo", "other"]
+
+
 def test_versions_count_up_and_the_first_is_champion(register: Registering, sessions: Sessions, store: ObjectStore) -> None:
     assert [register(), register(), register(variant=1), register(name="other")] == [1, 1, 2, 1]
     versions = list_versions(sessions)
@@ -84,6 +105,7 @@ def test_versions_count_up_and_the_first_is_champion(register: Registering, sess
     assert rows(sessions, "SELECT model, version, aliases FROM catalog.model_versions ORDER BY 1, 2 DESC") == [
         (v.model, v.version, v.aliases) for v in versions
     ]
+    assert [(v.model, v.version, v.aliases) for v in list_ready(sessions)] == [(v.model, v.version, v.aliases) for v in versions]
     assert find_version(sessions, "digits").number == 1
     assert find_version(sessions, "digits", version=2).number == 2
     execute(

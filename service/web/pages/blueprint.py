@@ -8,6 +8,7 @@ from flask import Blueprint, g
 
 from service.accounts.actor import Role
 from service.web.pages import model_words, times, words
+from service.web.pages.navigation import sections
 
 pages = Blueprint("pages", __name__)
 
@@ -21,7 +22,8 @@ def _release() -> str:
 def _shared() -> dict[str, Any]:
     # Without a look into the database: the error page has these too. Nobody is known on an address that no view answers.
     me = g.get("actor")
-    return {"me": me, "may_edit": bool(me and me.role.allows(Role.EDITOR)), "release": _release()}
+    may_edit = bool(me and me.role.allows(Role.EDITOR))
+    return {"me": me, "may_edit": may_edit, "sections": sections(may_edit=may_edit), "release": _release()}
 
 
 for _filter in (

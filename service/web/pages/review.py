@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from service.accounts.actor import Role
 from service.errors import Conflict
 from service.models.predictions import StoredPrediction, predictions_of
-from service.models.registry import CHAMPION, list_ready
+from service.models.registry import champions
 from service.pictures import search
 from service.pictures.fetch import get_thumbnail
 from service.pictures.in_use import names_in_use
@@ -33,15 +33,11 @@ class ReviewQuery(Strict):
     """A queue, and a place in it."""
 
     queue: Queue = Queue.WRONG
-    model: ModelName | None = Field(None, description="by whose champion; none: the first that there is")
+    model: ModelName | None = Field(None, description="by whose champion; none: the first that has predicted")
     after: Cursor | None = None
 
 
 _READER = TextReader(ReviewQuery)
-
-
-def _champions() -> list[str]:
-    return sorted({version.model for version in list_ready(context().sessions) if CHAMPION in version.aliases})
 
 
 def _address(query: ReviewQuery, **changed: Any) -> str:
@@ -55,7 +51,7 @@ def review_next() -> str:
     """Show the next picture of a queue."""
     sessions = context().sessions
     query = _READER.query()
-    models = _champions()
+    models = champions(sessions)
     model = query.model or (models[0] if models else None)
     page: search.Page[search.ImageInfo] = search.Page([], None, None)
     waiting = None
