@@ -30,15 +30,17 @@ faults: $(VENV)/.dev ## Break things N times and look whether anything was lost;
 	@$(BIN)/python -m service.embedded.minio "$(MINIO_BIN)" > /dev/null
 	@$(BIN)/python -m tests.faults --count $(N) --seed $(SEED)
 
-lint: $(VENV)/.dev ## Check style, types and imports
+lint: $(VENV)/.dev ## Check style, types and imports, Python and JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/oxlint --deny-warnings service/web/static tests/javascript
 	$(BIN)/mypy --strict service storage schema pixref
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/oxlint --fix service/web/static tests/javascript
 
 bench: $(VENV)/.dev ## Measure, and print ratios; BENCH="predict --quick" names scenarios
 	@$(BIN)/python -m bench $(BENCH)

@@ -23,7 +23,7 @@ def _shared() -> dict[str, Any]:
     # Without a look into the database: the error page has these too. Nobody is known on an address that no view answers.
     me = g.get("actor")
     may_edit = bool(me and me.role.allows(Role.EDITOR))
-    return {"me": me, "may_edit": may_edit, "sections": sections(may_edit=may_edit), "release": _release()}
+    return {"me": me, "may_edit": may_edit, "navigation": sections(may_edit=may_edit), "release": _release()}
 
 
 for _filter in (

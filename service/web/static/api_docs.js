@@ -1,43 +1,8 @@
 // The API's page: send what a form says, as the person who is signed in, and show what comes back.
+import { requestOf } from "./api_request.js";
 import { csrfHeader, problemText } from "./http.js";
 
 const SHOWN = 50_000;
-
-/** The values of a field: several where it takes several, none where it is empty. */
-function valuesOf(field) {
-  if (field.type === "file") return [...field.files];
-  const text = field.value.trim();
-  if (!text) return [];
-  return "many" in field.dataset ? text.split(",").map((part) => part.trim()).filter(Boolean) : [text];
-}
-
-/** Address and options for fetch() from a form's fields. */
-function requestOf(form) {
-  const query = new URLSearchParams();
-  const headers = { ...csrfHeader() };
-  const parts = new FormData();
-  let path = form.dataset.path;
-  let body;
-  for (const field of form.querySelectorAll("[data-in]")) {
-    if (field.dataset.in === "body") {
-      body = field.value;
-      headers["Content-Type"] = "application/json";
-      continue;
-    }
-    for (const value of valuesOf(field)) {
-      if (field.dataset.in === "path") path = path.replace(`{${field.name}}`, encodeURIComponent(value));
-      else if (field.dataset.in === "query") query.append(field.name, value);
-      else if (field.dataset.in === "header") headers[field.name] = value;
-      else {
-        parts.append(field.name, value);
-        body = parts;
-      }
-    }
-  }
-  const address = query.size ? `${path}?${query}` : path;
-  // The bucket is another origin, which this page may not read: its link is shown instead.
-  return [address, { method: form.dataset.method, headers, body, redirect: "manual" }];
-}
 
 async function show(answer, box) {
   const type = answer.headers.get("Content-Type") ?? "";
@@ -61,7 +26,7 @@ async function send(form) {
   const place = form.parentElement.querySelector(".answer");
   const [status, about, box] = ["status", "about", "body"].map((name) => place.querySelector(`.answer-${name}`));
   const button = form.querySelector("button");
-  const [address, options] = requestOf(form);
+  const [address, options] = requestOf(form.dataset, form.querySelectorAll("[data-in]"), csrfHeader());
   button.disabled = true;
   box.hidden = false;
   const started = performance.now();

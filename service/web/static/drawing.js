@@ -25,10 +25,11 @@ export function inkOf(data, width, height) {
   return { left, top, width: right - left + 1, height: bottom - top + 1, x: x / weight, y: y / weight };
 }
 
+const fit = (at, size, whole) => Math.min(Math.max(at, 0), Math.max(0, whole - size));
+
 /** Where ink of such a box lies in a picture of `width` by `height`: scaled to fit its inner part, its weight in the middle. */
 export function placeOf(ink, width, height) {
   const scale = Math.min((INNER * width) / ink.width, (INNER * height) / ink.height);
-  const fit = (at, size, whole) => Math.min(Math.max(at, 0), Math.max(0, whole - size));
   return {
     x: fit(width / 2 - (ink.x - ink.left) * scale, ink.width * scale, width),
     y: fit(height / 2 - (ink.y - ink.top) * scale, ink.height * scale, height),

@@ -1,21 +1,11 @@
 // How the pictures that match divide: counted when one asks, each value a link to the gallery with it.
 import { element } from "./dom.js";
 import { problemText } from "./http.js";
+import { narrowed } from "./narrowing.js";
 
 const facets = document.getElementById("facets");
 const lists = document.getElementById("facet-lists");
 const whole = new Intl.NumberFormat("en");
-
-/** The address of this gallery with one more condition, at its beginning. */
-function narrowed(conditions) {
-  const search = new URLSearchParams(location.search);
-  for (const name of ["after", "before"]) search.delete(name);
-  for (const [name, value] of Object.entries(conditions)) {
-    if (name !== "tag") search.set(name, value);
-    else if (!search.getAll("tag").includes(value)) search.append("tag", value);
-  }
-  return `?${search}`;
-}
 
 function list(title, counts, conditions) {
   const column = element("div", "col-6 col-lg-3");
@@ -25,7 +15,7 @@ function list(title, counts, conditions) {
     const wanted = conditions(each);
     // Of what has no split there is no list.
     const link = element(wanted ? "a" : "em", "");
-    if (wanted) link.href = narrowed(wanted);
+    if (wanted) link.href = narrowed(location.search, wanted);
     link.append(element("bdi", "", each.value === null ? "none" : each.model ? `${each.value} (${each.model})` : each.value));
     item.append(link, element("span", "", whole.format(each.count)));
     values.append(item);

@@ -1,6 +1,6 @@
 // The picture's page: swap the thumbnail for the original once it is here, go to the next by key, copy a link, copy the checksum.
 import { csrfHeader, problemText } from "./http.js";
-import "./stage.js";
+import { watchOriginal } from "./stage.js";
 
 /** Copy text; false where the browser does not let us (plain http on another host than this machine). */
 async function copy(text) {
@@ -11,6 +11,8 @@ async function copy(text) {
     return false;
   }
 }
+
+watchOriginal();
 
 const sha256Button = document.getElementById("copy-sha256");
 sha256Button.addEventListener("click", async () => {

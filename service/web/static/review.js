@@ -1,6 +1,7 @@
 // Reviewing by keys: each button or link that has one says which. In a field keys are letters, but Escape leaves it.
-import "./stage.js";
+import { watchOriginal } from "./stage.js";
 
+watchOriginal();
 const other = document.getElementById("other");
 
 document.addEventListener("keydown", (event) => {

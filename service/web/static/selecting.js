@@ -1,4 +1,6 @@
 // Selecting in the gallery: by click, with Shift a whole row of them, and by keys. Without this script each picture's box is ticked by itself.
+import { between, moves, stepped } from "./ranges.js";
+
 const form = document.getElementById("selection");
 const bar = document.getElementById("selection-bar");
 const grid = form.querySelector(".grid");
@@ -24,10 +26,7 @@ function update() {
 
 /** Tick an item, and with `through` all from the one before to it, as it is. */
 function choose(item, checked, through) {
-  const all = items();
-  const [at, before] = [all.indexOf(item), through && last ? all.indexOf(last) : -1];
-  const [from, to] = before < 0 ? [at, at] : [Math.min(at, before), Math.max(at, before)];
-  for (const each of all.slice(from, to + 1)) boxOf(each).checked = checked;
+  for (const each of through ? between(items(), item, last) : [item]) boxOf(each).checked = checked;
   last = item;
   update();
 }
@@ -63,13 +62,11 @@ function columns(all) {
   return wrapped < 0 ? all.length : wrapped;
 }
 
-const steps = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: (all) => -columns(all), ArrowDown: columns };
-
 function go(key, from, extend) {
   const all = items();
   const at = all.indexOf(from);
-  const next = at < 0 ? 0 : at + steps[key](all);
-  if (next < 0 || next >= all.length) return false;
+  const next = stepped(key, at, columns(all), all.length);
+  if (next < 0) return false;
   tileOf(all[next]).focus();
   if (extend && at >= 0) {
     boxOf(from).checked = true;
@@ -85,7 +82,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const here = document.activeElement.closest(".grid > li");
-  if (event.key in steps && (here || event.key === "ArrowRight")) {
+  if (moves(event.key) && (here || event.key === "ArrowRight")) {
     if (go(event.key, here, event.shiftKey)) event.preventDefault();
   } else if (event.key === "x" && here) choose(here, !boxOf(here).checked, false);
   else if (event.key === "a") {

@@ -36,16 +36,26 @@ function form(fields, file) {
 
 const hex = (buffer) => [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Put the bytes into the bucket; null where the browser cannot get there, so that they go the usual way. */
-async function sendDirectly(file, fields, options) {
-  const json = { ...csrfHeader(), "Content-Type": "application/json" };
+/** Whether a file goes straight into the bucket; the page must be one that may compute a SHA-256 (HTTPS, or this machine). */
+export function goesDirectly(file) {
+  return file.size >= DIRECT_FROM && Boolean(globalThis.crypto?.subtle);
+}
+
+/** What the form says of a file, as the API's JSON has it. */
+export function descriptionOf(file, fields) {
   const description = { name: file.name, tags: fields.filter(([name]) => name === "tags").map(([, tag]) => tag.trim()) };
   for (const name of ["label", "split"]) {
     const value = fields.find(([each]) => each === name)?.[1].trim();
     if (value) description[name] = value;
   }
+  return description;
+}
+
+/** Put the bytes into the bucket; null where the browser cannot get there, so that they go the usual way. */
+async function sendDirectly(file, fields, options) {
+  const json = { ...csrfHeader(), "Content-Type": "application/json" };
   const sha256 = hex(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
-  const announced = JSON.stringify({ ...description, sha256, byte_size: file.size });
+  const announced = JSON.stringify({ ...descriptionOf(file, fields), sha256, byte_size: file.size });
   const begun = await post("/api/v1/uploads", announced, { headers: json, signal: options.signal });
   if (begun.status !== 201) return begun;
   const put = await post(begun.answer.url, form(Object.entries(begun.answer.fields), file), options);
@@ -56,7 +66,7 @@ async function sendDirectly(file, fields, options) {
 
 /** Keep a file. `fields` are pairs of name and value; `onProgress` gets bytes sent and bytes in all. Returns `{status, answer}`. */
 export async function send(file, fields, options) {
-  if (file.size >= DIRECT_FROM && globalThis.crypto?.subtle) {
+  if (goesDirectly(file)) {
     const done = await sendDirectly(file, fields, options);
     if (done !== null) return done;
   }

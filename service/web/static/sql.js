@@ -33,8 +33,8 @@ addEventListener("pageshow", () => {
 });
 
 // Reloading, going back and passing it on then ask the same; after a form they would not.
-const link = document.getElementById("link");
-if (link) history.replaceState(null, "", link.href);
+const address = document.getElementById("link")?.href;
+if (address) history.replaceState(null, "", address);
 
 document.addEventListener("click", (event) => {
   const name = event.target.closest("[data-insert]");

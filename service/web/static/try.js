@@ -2,6 +2,7 @@
 import { element } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { csrfHeader, problemText } from "./http.js";
+import { bestOf, milliseconds, percent } from "./scores.js";
 
 const SHOWN = 10;
 const form = document.getElementById("try");
@@ -9,7 +10,6 @@ const model = document.getElementById("model");
 const input = document.getElementById("file");
 const dropzone = document.getElementById("dropzone");
 const answer = document.getElementById("answer");
-const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 let file = null;
 let asking = new AbortController();
@@ -27,10 +27,9 @@ function bar(label, score) {
 
 function show(found) {
   const line = element("p", "mb-2");
-  const who = `${found.model} version ${found.version}, ${found.latency_ms.toFixed(found.latency_ms < 0.05 ? 3 : 1)} ms`;
+  const who = `${found.model} version ${found.version}, ${milliseconds(found.latency_ms)}`;
   line.append(element("bdi", "prediction-label", found.label), " ", element("span", "text-body-secondary", who));
-  const best = Object.entries(found.scores).sort((a, b) => b[1] - a[1]);
-  answer.replaceChildren(line, ...best.slice(0, SHOWN).map(([label, score]) => bar(label, score)));
+  answer.replaceChildren(line, ...bestOf(found.scores, SHOWN).map(([label, score]) => bar(label, score)));
 }
 
 function say(text) {

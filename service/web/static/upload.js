@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { problemText } from "./http.js";
 import { chosenFiles, transferredFiles } from "./picking.js";
 import { send } from "./sending.js";
+import { chosenWords, foldersOf, isRetryable, labelled, speedOf, summaryOf } from "./upload_words.js";
 
 const AT_ONCE = 3;
 
@@ -33,8 +34,7 @@ function button(className, text, action) {
 }
 
 function describe() {
-  const done = counts.new + counts.existing + counts.refused;
-  summary.textContent = `${done} of ${counts.all} done: ${counts.new} new, ${counts.existing} already here, ${counts.refused} not kept.`;
+  summary.textContent = summaryOf(counts);
   cancelAll.hidden = !(waiting.length || running.size);
   if (cancelAll.hidden) speed.textContent = "";
 }
@@ -42,8 +42,7 @@ function describe() {
 /** Bytes that went out, for the speed. */
 function count(bytes) {
   sent += bytes;
-  const seconds = (performance.now() - since) / 1000;
-  if (seconds > 0.5) speed.textContent = `${(sent / seconds / 1e6).toFixed(1)} MB a second`;
+  speed.textContent = speedOf(sent, performance.now() - since);
 }
 
 /** One line of the list. Text from people and servers is only ever set as text. */
@@ -128,7 +127,7 @@ async function work(job) {
       counts[status === 201 ? "new" : "existing"] += 1;
       row.kept(answer, status === 201);
     } else {
-      refuse(job, problemText(answer, status), answer?.code, status === 0 || answer?.retryable === true);
+      refuse(job, problemText(answer, status), answer?.code, isRetryable(status, answer));
     }
   } catch (error) {
     // A file that was removed or changed after it was chosen cannot be read any more.
@@ -178,7 +177,7 @@ function start(files) {
   const jobs = [];
   for (const { file, folder: name } of files) {
     const label = byFolder ? name : "";
-    const job = { file, label, fields: label ? [["label", label], ...fields.filter(([each]) => each !== "label")] : fields };
+    const job = { file, label, fields: labelled(fields, label) };
     job.row = new Row(job);
     counts.all += 1;
     rows.append(job.row.root);
@@ -194,10 +193,17 @@ function start(files) {
 
 function choose(files) {
   chosen = files;
-  const folders = new Set(files.map((each) => each.folder).filter(Boolean));
-  const within = folders.size ? ` in ${folders.size} folder${folders.size === 1 ? "" : "s"}` : "";
-  chosenText.textContent = files.length ? `${files.length} file${files.length === 1 ? "" : "s"}${within}, ready to be sent.` : "There is no PNG file in it.";
-  form.elements.by_folder.disabled = !folders.size;
+  chosenText.textContent = chosenWords(files);
+  form.elements.by_folder.disabled = !foldersOf(files).size;
+}
+
+async function take(transfer) {
+  try {
+    choose(await transferredFiles(transfer));
+  } catch {
+    choose([]);
+    chosenText.textContent = "What you gave cannot be read: perhaps it is gone, or this browser may not look into it.";
+  }
 }
 
 // What was dropped is in no field, so the browser's own check would call it missing.
@@ -216,8 +222,8 @@ form.addEventListener("submit", (event) => {
 });
 for (const each of [input, folder]) each.addEventListener("change", () => choose(chosenFiles(each)));
 cancelAll.addEventListener("click", () => {
-  for (const job of [...waiting]) cancel(job);
-  for (const job of [...running]) cancel(job);
+  while (waiting.length) cancel(waiting[0]);
+  for (const job of running) cancel(job);
 });
 
 for (const name of ["dragenter", "dragover"]) {
@@ -229,14 +235,14 @@ for (const name of ["dragenter", "dragover"]) {
 for (const name of ["dragleave", "drop"]) dropzone.addEventListener(name, () => dropzone.classList.remove("is-over"));
 // Anywhere on the page, since a file dropped beside the zone would otherwise replace the page.
 document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", async (event) => {
+document.addEventListener("drop", (event) => {
   event.preventDefault();
-  choose(await transferredFiles(event.dataTransfer));
+  take(event.dataTransfer);
 });
-document.addEventListener("paste", async (event) => {
+document.addEventListener("paste", (event) => {
   if (!event.clipboardData?.files.length) return;
   event.preventDefault();
-  choose(await transferredFiles(event.clipboardData));
+  take(event.clipboardData);
 });
 addEventListener("beforeunload", (event) => {
   if (running.size || waiting.length) event.preventDefault();
