@@ -1,7 +1,5 @@
 """Every page by the rules of axe-core (WCAG 2.2 A and AA, and best practices): light and dark, wide and as narrow as a phone."""
 
-import re
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
@@ -18,14 +16,13 @@ from service.tasks import Parts, do_job
 from service.work.ledger import create_job
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.every_page import addresses
 from tests.factories import add_image, make_png
 
 LONG = "a name as long as nobody gives one, and still one that somebody has given to a picture of theirs"
 LABELS = ("0", "1", "žirafa 🦒 زرافة", None)
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 390)
-# What is a download or leads elsewhere.
-NO_PAGE = {"pages.download_sql", "pages.sign_out"}
 # Other forms of a page, which its address alone does not show.
 MORE = (
     "/?label=0",
@@ -51,18 +48,6 @@ def ids(sessions: Sessions, store: MinioStore, actor: Actor, door_url: str, mnis
     delete_image(sessions, images[-1])
     job_id = create_job(sessions, "predict", {"model": "mnist", "version": 1}, actor=actor)
     return {"image_id": images[0], "job_id": job_id, "evaluation_id": 1, "label_id": 1, "tag_id": 1}
-
-
-def addresses(app: Flask, ids: dict[str, int]) -> list[str]:
-    """Return the address of every page, as the application's own map has them."""
-    found = []
-    for rule in app.url_map.iter_rules():
-        if not rule.endpoint.startswith("pages.") or "GET" not in (rule.methods or set()) or rule.endpoint in NO_PAGE:
-            continue
-        path = re.sub(r"<int:(\w+)>", lambda part: str(ids[part[1]]), str(rule)).replace("<name>", "mnist")
-        assert "<" not in path, f"the test does not know how to fill {rule}"
-        found.append(path)
-    return sorted(found)
 
 
 def violations(page: Page) -> list[str]:

@@ -9,6 +9,7 @@ from schema.session import Sessions
 from service.accounts.actor import Actor, Role
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.shifts import moved, watch_shifts
 from tests.factories import add_image
 from tests.pngs import png
 
@@ -139,20 +140,14 @@ def test_everything_works_without_javascript(open_page: OpenPage, images: list[i
 @pytest.mark.parametrize("width", [375, 1280])
 def test_it_fits_a_dark_screen_and_nothing_moves(open_page: OpenPage, images: list[int], width: int) -> None:
     page = open_page(Role.VIEWER, color_scheme="dark", viewport={"width": width, "height": 800})
-    # A slow processor paints the page before all of it has been read. Columns may then still grow with their rows, and the account's place in
-    # the header with its parts, nothing else.
-    page.add_init_script(
-        "window.moved = []; new PerformanceObserver(list => list.getEntries().forEach(entry => entry.sources.forEach(({ node }) => {"
-        "  const element = node?.closest ? node : node?.parentElement;"
-        "  if (!element?.closest('.sql-rows, .account')) window.moved.push(element?.outerHTML.slice(0, 100) ?? 'something that is gone');"
-        "}))).observe({ type: 'layout-shift', buffered: true })"
-    )
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    watch_shifts(page, slower=6)
+    # Columns may grow with their rows, and the account's place in the header with its parts, nothing else.
+    allowed = ".sql-rows, .account"
     page.goto("/sql?query=select * from images")
     page.wait_for_load_state("networkidle")
-    assert page.evaluate("window.moved") == []
+    assert moved(page, but=allowed) == []
     page.get_by_role("button", name="Run").click()
     expect(page.locator(".sql-rows")).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert page.evaluate("window.moved") == []
+    assert moved(page, but=allowed) == []
