@@ -61,7 +61,7 @@ def run(quick: bool) -> Result:
     """Measure. Raises `BenchError` where gunicorn or Chromium is missing, or a page is not answered."""
     servers.require_gunicorn()
     chromium = _chromium()
-    count, rounds, requests, scrolled = (5_000, 2, 20, 600) if quick else (COUNT, 5, 200, SCROLLED)
+    count, rounds, requests, scrolled = (5_000, 2, 20, 600) if quick else (COUNT, 5, 100, SCROLLED)
     with ExitStack() as stack:
         running = stack.enter_context(running_stack())
         fill(running.postgres.url("postgres", running.password, DATABASE), count)

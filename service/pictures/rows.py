@@ -41,6 +41,17 @@ class ThumbnailInfo:
     data: bytes
 
 
+class Tile(NamedTuple):
+    """A picture as a grid shows it, without the bucket. Sizes in pixels, the picture's own."""
+
+    id: int
+    width: int
+    height: int
+    original_name: str | None
+    label: str | None
+    thumbnail: ThumbnailInfo
+
+
 _TAGS = func.array(
     select(Tag.name)
     .join(ImageTag, ImageTag.tag_id == Tag.id)
@@ -67,15 +78,16 @@ COLUMNS = (
 )
 
 
-THUMBNAIL = (Thumbnail.media_type, Thumbnail.width, Thumbnail.height, Thumbnail.data)
+_TILE = (Image.id, Image.width, Image.height, Image.original_name, Label.name.label("label"))
+_THUMBNAIL = (Thumbnail.media_type, Thumbnail.width, Thumbnail.height, Thumbnail.data)
 ADDRESS = "address"
 
 
 class Shown(Enum):
-    """What a page shows of each picture: its facts, these with the thumbnail, or these as the JSON text that clients get."""
+    """What a page shows of each picture: its facts, a tile of a grid, or its facts as the JSON text that clients get."""
 
     FACTS = "facts"
-    THUMBNAILS = "thumbnails"
+    TILES = "tiles"
     JSON = "json"
 
 
@@ -99,8 +111,8 @@ def _columns(shown: Shown) -> tuple[Any, ...]:
     match shown:
         case Shown.FACTS:
             return COLUMNS
-        case Shown.THUMBNAILS:
-            return (*COLUMNS, *THUMBNAIL)
+        case Shown.TILES:
+            return (*_TILE, *_THUMBNAIL)
         case Shown.JSON:
             return (Image.id, _as_json(bindparam(ADDRESS, type_=Text)).label("item"))
 
@@ -118,7 +130,7 @@ def page_of(found: Select[Any], place: Place, shown: Shown) -> Select[Any]:
     page = found.subquery("page")
     query = select(*_columns(shown), page.c.key)
     query = query.select_from(page).join(Image, Image.id == page.c.id).outerjoin(Label, Label.id == Image.label_id)
-    if shown is Shown.THUMBNAILS:
+    if shown is Shown.TILES:
         query = query.join(Thumbnail, Thumbnail.image_id == Image.id)
     order = [page.c.id] if place.sort.by == "id" else [page.c.key, page.c.id]
     return query.order_by(*(each.desc() if place.descending else each for each in order))
@@ -129,7 +141,7 @@ def info_of(row: Row[Any] | Sequence[Any]) -> ImageInfo:
     return ImageInfo._make(row[: len(COLUMNS)])
 
 
-def thumbnail_of(row: Row[Any] | Sequence[Any]) -> ThumbnailInfo:
-    """Return the thumbnail of a row that goes on with `THUMBNAIL`."""
-    media_type, width, height, data = row[len(COLUMNS) : len(COLUMNS) + len(THUMBNAIL)]
-    return ThumbnailInfo(media_type, width, height, bytes(data))
+def tile_of(row: Row[Any] | Sequence[Any]) -> Tile:
+    """Return the tile of a row of `Shown.TILES`."""
+    media_type, width, height, data = row[len(_TILE) : len(_TILE) + len(_THUMBNAIL)]
+    return Tile._make((*row[: len(_TILE)], ThumbnailInfo(media_type, width, height, bytes(data))))

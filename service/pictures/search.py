@@ -16,7 +16,7 @@ from service.pictures.cursors import BIGINT_MAX, Cursor, Sort, decode_cursor
 from service.pictures.filter import ImageFilter, apply_filter, look_up
 from service.pictures.paging import PAGE_DEFAULT, PAGE_MAX, Place, ends, page_queries
 from service.pictures.prepared_pages import prepared_page
-from service.pictures.rows import ImageInfo, Shown, ThumbnailInfo, info_of, page_of, ready, thumbnail_of
+from service.pictures.rows import ImageInfo, Shown, ThumbnailInfo, Tile, info_of, page_of, ready, tile_of
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def list_images(
     return Page([info_of(row) for row in page.items], page.next, page.prev)
 
 
-def list_with_thumbnails(
+def list_tiles(
     sessions: Sessions,
     wanted: ImageFilter,
     *,
@@ -79,10 +79,10 @@ def list_with_thumbnails(
     after: str | None = None,
     before: str | None = None,
     sort: Sort = Sort.NEWEST,
-) -> Page[tuple[ImageInfo, ThumbnailInfo]]:
-    """Return a page of pictures with their thumbnails, without the bucket. Raises `Invalid`."""
-    page = read_page(sessions, wanted, place_of(sort, limit, after, before), Shown.THUMBNAILS)
-    return Page([(info_of(row), thumbnail_of(row)) for row in page.items], page.next, page.prev)
+) -> Page[Tile]:
+    """Return a page of pictures as a grid shows them, without the bucket. Raises `Invalid`."""
+    page = read_page(sessions, wanted, place_of(sort, limit, after, before), Shown.TILES)
+    return Page([tile_of(row) for row in page.items], page.next, page.prev)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,5 +156,5 @@ def known_hashes(sessions: Sessions, hashes: Sequence[str]) -> dict[str, int]:
 
 __all__ = [
     "BIGINT_MAX", "PAGE_DEFAULT", "PAGE_MAX", "ImageFilter", "ImageInfo", "Page", "Sort", "ThumbnailInfo", "apply_filter", "get_image",
-    "known_hashes", "list_images", "list_with_thumbnails", "no_such_image", "read_image",
+    "known_hashes", "list_images", "list_tiles", "no_such_image", "read_image",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from schema.session import Sessions
 from schema.tables import Image
 from service.pictures import facets
 from service.pictures.facets import FRESH_S, FacetCounter, Facets
-from service.pictures.search import ImageFilter, apply_filter, list_images, list_with_thumbnails
+from service.pictures.search import ImageFilter, apply_filter, list_images, list_tiles
 from tests.factories import execute, one, rows
 from tests.integration.shelf import CHAMPION_ROW, VERSION_ROW
 
@@ -61,7 +61,7 @@ def test_rows_are_whole_and_every_filter_finds_what_it_should(sessions: Sessions
             empty.add(name)
     nothing = {name for name in FILTERS if name.endswith(("nothing", "nothing has", "never meet"))} | {"damaged"}
     assert empty == nothing
-    assert len(list_with_thumbnails(sessions, ImageFilter(), limit=60).items) == 60
+    assert len(list_tiles(sessions, ImageFilter(), limit=60).items) == 60
     following = """
         INSERT INTO pixref.image (sha256, object_key, byte_size, state, width, height, channels, bit_depth, color_type, source)
         VALUES (repeat('a', 64), 'images/k', 1, 'PENDING', 1, 1, 1, 8, 0, 'test') RETURNING id"""

@@ -11,7 +11,7 @@ from service.models.serving import ModelRef, ModelServer
 from service.pictures.cursors import Cursor, encode_cursor
 from service.pictures.delete import delete_image
 from service.pictures.in_use import names_in_use
-from service.pictures.search import ImageFilter, Sort, list_images, list_with_thumbnails
+from service.pictures.search import ImageFilter, Sort, list_images, list_tiles
 from storage.base import ObjectStore
 from tests.conftest import TokenClient
 from tests.factories import add_image, assert_problem, execute, make_png
@@ -193,11 +193,11 @@ def test_ids_that_are_not_there(viewer_client: TokenClient, editor_client: Token
 
 def test_the_gallery_gets_thumbnails_in_the_same_query(sessions: Sessions, zoo: dict[str, int]) -> None:
     wanted = ImageFilter(label="giraffe")
-    page = list_with_thumbnails(sessions, wanted, limit=1)
-    assert [info.id for info, _ in page.items] == [zoo["calf"]]
-    assert page.items[0][1].media_type == "image/png"
-    rest = list_with_thumbnails(sessions, wanted, limit=1, after=page.next)
-    assert [info.id for info, _ in rest.items] == [info.id for info in list_images(sessions, wanted, limit=9).items[1:]]
+    page = list_tiles(sessions, wanted, limit=1)
+    assert [tile.id for tile in page.items] == [zoo["calf"]]
+    assert page.items[0].thumbnail.media_type == "image/png"
+    rest = list_tiles(sessions, wanted, limit=1, after=page.next)
+    assert [tile.id for tile in rest.items] == [info.id for info in list_images(sessions, wanted, limit=9).items[1:]]
     assert rest.next is None
     assert wanted.active == {"label": "giraffe"}
 

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
 from service.pictures.in_use import names_in_use
-from service.pictures.search import Sort, list_with_thumbnails
+from service.pictures.search import Sort, list_tiles
 from service.web.access import access
 from service.web.context import context
 from service.web.pages.blueprint import pages
@@ -53,11 +53,11 @@ def gallery() -> Response | str:
         # A form sends its empty fields too; without them the address says what is shown and can be passed on.
         return redirect(listing.gallery())
     sessions = context().sessions
-    page = list_with_thumbnails(sessions, wanted, limit=PAGE_SIZE, sort=query.sort, after=query.after, before=query.before)
+    page = list_tiles(sessions, wanted, limit=PAGE_SIZE, sort=query.sort, after=query.after, before=query.before)
     labels, tags, splits = names_in_use(sessions)
     return render_template(
         "gallery.html",
-        items=page.items,
+        tiles=page.items,
         wanted=wanted,
         active=_active(listing),
         labels=labels,
