@@ -1,7 +1,7 @@
 """Picture every page of a running Pixref as docs/pages.md shows them: light, dark and on a phone, side by side.
 
-`python -m tests.browser.tour http://127.0.0.1:8000/sign-in?token=...` writes docs/images/pages/NAME.webp. What the pages show is what the
-installation has, and docs/pages.md says how to fill one; nothing there is changed.
+`python -m tests.browser.tour http://127.0.0.1:8000/sign-in?token=...` writes docs/images/pages/NAME.webp and what the README shows. What the pages
+show is what the installation has, and docs/pages.md says how to fill one; nothing there is changed.
 """
 
 import io
@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from service.settings import PROJECT_DIR
 
-FOLDER = PROJECT_DIR / "docs" / "images" / "pages"
+FOLDER = PROJECT_DIR / "docs" / "images"
+README = {"gallery": "selection", "review": "review"}
 HEIGHT = 560
 GAP = 16
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 860}
@@ -48,7 +49,7 @@ def open_facets(page: Page) -> None:
 
 def select_some(page: Page) -> None:
     """Select a row of pictures."""
-    for number in range(1, 5):
+    for number in range(2, 6):
         page.locator(".tile-check").nth(number).focus()
         page.keyboard.press("Space")
     page.evaluate("scrollTo(0, 0)")
@@ -79,7 +80,7 @@ def pages(first: Page) -> dict[str, tuple[str, Step | None]]:
     return {
         "gallery": ("/", None),
         "facets": ("/?label=4", open_facets),
-        "selection": ("/?label=7", select_some),
+        "selection": ("/?label=4", select_some),
         "picture": (picture, None),
         "delete": (f"/images/{number}/delete", None),
         "upload": ("/upload", None),
@@ -144,7 +145,7 @@ def look(browser: Browser, link: str, scheme: str, size: dict[str, int]) -> dict
 
 def main(link: str, folder: Path = FOLDER) -> None:
     """Write them all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pages").mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -152,7 +153,9 @@ def main(link: str, folder: Path = FOLDER) -> None:
         looks = [look(browser, link, scheme, size) for scheme, size in LOOKS]
         browser.close()
     for name in looks[0]:
-        side_by_side([each[name] for each in looks]).save(folder / f"{name}.webp", quality=70, method=6)
+        side_by_side([each[name] for each in looks]).save(folder / "pages" / f"{name}.webp", quality=70, method=6)
+    for shown, name in README.items():
+        (folder / f"{shown}.png").write_bytes(looks[0][name])
 
 
 if __name__ == "__main__":
