@@ -26,7 +26,7 @@ PROBLEM_TYPE = "urn:pixref:problem:"
 
 
 def _wants_json() -> bool:
-    if request.path.startswith("/api/"):
+    if request.path.startswith("/api/") and request.blueprint != "pages":
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return best == "application/json"

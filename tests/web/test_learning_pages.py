@@ -65,14 +65,14 @@ def test_a_form_asks_for_a_measurement_and_a_page_shows_it(
 
 def test_a_form_asks_for_a_training(editor_client: TokenClient, sessions: Sessions, ids: list[int]) -> None:
     page = editor_client.get("/train").text
-    assert "mnist:1" in page
+    assert "1:mnist" in page
     form = {"base": "", "name": "digits", "epochs": "5", "seed": "7", "where": "width = 28", "flip": "on"}
     asked = editor_client.post("/train", data=form)
     assert asked.status_code == 303
     wanted = find_job(sessions, int(asked.headers["Location"].rsplit("/", 1)[1])).parameters
     assert (wanted["model"], wanted["where"], wanted["from_version"]) == ("digits", "width = 28", None)
     assert wanted["plan"] == {"epochs": 5, "batch_size": None, "learning_rate": None, "seed": 7, "augmentation": "flip"}
-    asked = editor_client.post("/train", data={"base": "mnist:1", "split": "train"})
+    asked = editor_client.post("/train", data={"base": "1:mnist", "split": "train"})
     wanted = find_job(sessions, int(asked.headers["Location"].rsplit("/", 1)[1])).parameters
     assert (wanted["model"], wanted["filter"], wanted["from_version"]) == ("mnist", {"split": "train"}, 1)
 
@@ -83,8 +83,8 @@ def test_a_form_asks_for_a_training(editor_client: TokenClient, sessions: Sessio
         ({"name": "No Name"}, "Name is 1 to 63"),
         ({"name": "digits", "epochs": "0"}, "Epochs is a whole number"),
         ({"name": "digits", "seed": "1e9"}, "Seed is a whole number"),
-        ({"base": "mnist:x"}, "Choose a version"),
-        ({"base": "mnist:9"}, "There is no model"),
+        ({"base": "x:mnist"}, "choose one of the list"),
+        ({"base": "9:mnist"}, "There is no model"),
         ({"name": "digits", "where": "width = 1", "split": "test"}, "not both"),
         ({"name": "digits", "where": "true) OR (true"}, "condition"),
     ],

@@ -61,6 +61,15 @@ def test_people_get_a_page_and_programs_get_json(viewer_client: TokenClient) -> 
     assert_problem(viewer_client.get(f"{API}/987654321", headers={"Accept": "text/html"}), 404, "not_found")
 
 
+def test_a_page_fails_as_a_page_wherever_its_address_begins(viewer_client: TokenClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_names: object, **_values: object) -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("service.web.pages.api_docs.render_template", fail)
+    answer = viewer_client.get("/api/docs", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.mimetype) == (500, "text/html")
+
+
 STORE_FAULTS = [
     (base.StoreUnavailable, 503, "storage_unavailable", True),
     (base.StoreBusy, 503, "storage_busy", True),

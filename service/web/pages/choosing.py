@@ -13,9 +13,9 @@ def choices() -> list[ReadyVersion]:
     return sorted(list_ready(context().sessions), key=lambda version: CHAMPION not in version.aliases)
 
 
-def chosen_model() -> ModelRef:
-    """Return the version that the form's field `model` names as NUMBER:NAME. Raises `Invalid`."""
-    number, _, name = request.form.get("model", "").partition(":")
+def chosen_model(field: str = "model") -> ModelRef:
+    """Return the version that a field of the form names as NUMBER:NAME. Raises `Invalid`."""
+    number, _, name = request.form.get(field, "").partition(":")
     if not name or not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise Invalid("model must be NUMBER:NAME: choose one of the list", field="model")
+        raise Invalid(f"{field} must be NUMBER:NAME: choose one of the list", field=field)
     return ModelRef(name, int(number))

@@ -12,6 +12,7 @@ from service.learning.evaluations import Report, find_evaluation, list_evaluatio
 from service.learning.training import request_training
 from service.models.registry import CHAMPION, list_ready, list_versions
 from service.models.selection import Selection
+from service.models.serving import ModelRef
 from service.models.training.plan import MAX_EPOCHS, Plan
 from service.pictures.search import ImageFilter
 from service.web.access import access
@@ -20,6 +21,7 @@ from service.web.api.requests import TextReader
 from service.web.context import actor, context
 from service.web.pages import charts
 from service.web.pages.blueprint import pages
+from service.web.pages.choosing import chosen_model
 from service.web.pages.forms import number_field
 
 PAGE = 50
@@ -73,19 +75,14 @@ def ask_for_training() -> str:
 def train() -> Response:
     """Begin to train as the form says."""
     form = request.form
-    base = form.get("base", "")
-    model, _, number = base.rpartition(":") if base else (form.get("name", "").strip(), "", "")
-    if base and not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise Invalid("choose a version to train on, or a new network", field="base")
+    base = chosen_model("base") if form.get("base") else ModelRef(form.get("name", "").strip())
     plan = Plan(
         epochs=number_field("epochs", least=1, most=MAX_EPOCHS, default=3),
         seed=number_field("seed", least=0, most=2**31 - 1, default=0),
         augmentation="flip" if "flip" in form else "light",
     )
     ctx = context()
-    job_id = request_training(
-        ctx.sessions, _selection(), model=model, plan=plan, from_version=int(number) if base else None, actor=actor()
-    )
+    job_id = request_training(ctx.sessions, _selection(), model=base.model, plan=plan, from_version=base.version, actor=actor())
     ctx.jobs.wake(job_id)
     return redirect(url_for("pages.job", job_id=job_id), 303)
 
