@@ -21,8 +21,8 @@ from tests.factories import add_image, make_png
 
 LONG = "a name as long as nobody gives one, and still one that somebody has given to a picture of theirs"
 LABELS = ("0", "1", "žirafa 🦒 زرافة", None)
-# A phone's colours are those of a wide screen, and one look of so many pages takes half a minute.
-LOOKS = (("light", 1280), ("dark", 1280), ("light", 390))
+SCHEMES = ("light", "dark")
+WIDTHS = (1280, 390)
 # Other forms of a page, which its address alone does not show.
 MORE = (
     "/?label=0",
@@ -58,7 +58,8 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_no_page_breaks_a_rule(
     open_page: OpenPage, app: Flask, ids: dict[str, int], complaints: Complaints, scheme: str, width: int
 ) -> None:

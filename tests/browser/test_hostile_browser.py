@@ -98,7 +98,7 @@ def hostile_admin(sessions: Sessions) -> str:
 
 def asked() -> Iterator[str]:
     """Give addresses with such text in what they ask for."""
-    for name in (" ".join(HOSTILE[:4])[:200], HOSTILE[5], HOSTILE[7]):
+    for name in (" ".join(HOSTILE[:4])[:200], *HOSTILE[5:9]):
         text = quote(name, safe="")
         for query in (
             f"?label={text}",
@@ -119,11 +119,11 @@ def asked() -> Iterator[str]:
         yield f"/nowhere/{text}"
 
 
+@pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_shows_it_as_text(
-    open_page: OpenPage, app: Flask, site: Site, ids: dict[str, int], hostile_admin: str, minio: MinioServer
+    open_page: OpenPage, app: Flask, site: Site, ids: dict[str, int], hostile_admin: str, minio: MinioServer, width: int
 ) -> None:
-    # What fits a phone fits elsewhere.
-    page = open_page(None, viewport={"width": 390, "height": 900})
+    page = open_page(None, viewport={"width": width, "height": 900})
     hosts: set[str] = set()
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     page.goto(f"/sign-in?token={hostile_admin}")
