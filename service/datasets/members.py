@@ -6,6 +6,7 @@ so a name can lead nowhere; it is refused all the same where it tries to, since 
 
 import lzma
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -21,6 +22,8 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"
 # What systems leave behind and nobody means.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"})
 _ENCRYPTED = 0x1
+# A colon elsewhere is a part of honest names, such as those of screenshots.
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # What the readers of archives raise at damage, each compression its own.
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
@@ -62,9 +65,15 @@ def folder_members(folder: Path, *, max_bytes: int) -> Iterator[Found]:
     """Give the files of a folder and of all folders in it, in no order; links are refused and not followed."""
     waiting = [folder]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        within = waiting.pop()
+        try:
+            entries = os.scandir(within)
+        except OSError as exc:
+            yield _refused(_name(within, folder), "unreadable", f"the folder cannot be read: {exc.strerror}")
+            continue
+        with entries:
             for entry in entries:
-                name = PurePosixPath(os.path.relpath(entry.path, folder)).as_posix()
+                name = _name(entry.path, folder)
                 if entry.name in _LITTER:
                     continue
                 if entry.is_symlink():
@@ -76,6 +85,10 @@ def folder_members(folder: Path, *, max_bytes: int) -> Iterator[Found]:
                 else:
                     path = entry.path
                     yield _picture(name, lambda path=path: _read_file(path, max_bytes))  # type: ignore[misc]
+
+
+def _name(path: str | Path, folder: Path) -> str:
+    return PurePosixPath(os.path.relpath(path, folder)).as_posix()
 
 
 def zip_members(file: Path | IO[bytes], *, max_bytes: int) -> Iterator[Found]:
@@ -121,7 +134,7 @@ def tar_members(stream: BinaryIO | IO[bytes], *, max_bytes: int) -> Iterator[Fou
 def _picture(name: str, read: Callable[[], bytes]) -> Found:
     """Return a file as a member, unless its name says that it is none."""
     parts = name.replace("\\", "/").split("/")
-    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
+    if ".." in parts or name.startswith(("/", "\\")) or _DRIVE.match(name) or "\0" in name:
         return _refused(name, "unsafe_name", "its name leads out of the source")
     lower = parts[-1].lower()
     if lower.endswith(_ARCHIVES):

@@ -20,6 +20,7 @@ NAMES = {
     "a.png": None,
     "cats/žirafa 🦒.PNG": None,
     "deep/er/still/x.png": None,
+    "Screenshot at 12:30:05.png": None,
     "notes.txt": "not_png",
     "png": "not_png",
     "inner.zip": "nested_archive",
@@ -199,6 +200,18 @@ def test_a_file_that_is_gone_or_became_a_link_meanwhile_is_refused(tmp_path: Pat
     (tmp_path / "link.png").unlink()
     (tmp_path / "link.png").symlink_to("/etc/passwd")
     assert sorted(outcome(each) for each in found) == [("gone.png", "unreadable"), ("link.png", "unreadable")]  # type: ignore[type-var]
+
+
+def test_a_folder_that_is_gone_meanwhile_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(PICTURE)
+    reading = members_of(tmp_path, max_bytes=LIMIT)
+    first = outcome(next(reading))
+    gone = "two" if first[0].startswith("one") else "one"
+    (tmp_path / gone / "a.png").unlink()
+    (tmp_path / gone).rmdir()
+    assert [first, *map(outcome, reading)] == [(first[0], PICTURE), (gone, "unreadable")]
 
 
 @given(st.binary(max_size=400), st.integers(0, 400))
