@@ -1,5 +1,5 @@
-"""Whatever people write, in every field that takes text, is text on every page: no dialog, no element, no report of a broken policy, nothing wider
-than the screen.
+"""Ways out of HTML, attributes, scripts and templates, and names that are hard to show, in the fields that take text: they are text on every page,
+without a dialog, an element or a report of a broken policy.
 
 Dialogs and reports are what `complaints` collects.
 """
@@ -55,7 +55,7 @@ def wrong_with(page: Page) -> list[str]:
     found = [f"{page.url}: {each}" for each in page.locator(INJECTED).evaluate_all("all => all.map(each => each.outerHTML)")]
     if not page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"):
         found.append(f"{page.url} is wider than the screen")
-    if page.locator("body").inner_text().find("Something went wrong on our side") >= 0:
+    if "Something went wrong on our side" in page.locator("body").inner_text():
         found.append(f"{page.url} failed")
     return found
 
