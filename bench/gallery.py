@@ -3,7 +3,6 @@ the memory of a tab in which somebody has scrolled through 5,000 pictures.
 """
 
 import http.client
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -14,6 +13,7 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench import servers
+from bench.chromium import ARGUMENTS, find_chromium
 from bench.million_rows import fill
 from bench.processes import children, memory, wait_for_rest
 from bench.result import Check, Result, Series, ratios
@@ -26,7 +26,7 @@ from service.pictures.cursors import Cursor, Sort, encode_cursor
 COUNT = 100_000
 SCROLLED = 5_000
 DEEP = 0.9
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+PATIENCE_S = 120
 P50, P95, KB = "p50 ms", "p95 ms", "kB"
 PAINT_MS, RENDERER_MIB = "first contentful paint, ms", "renderer, MiB"
 
@@ -114,7 +114,7 @@ def _in_turn(pages: Mapping[str, Asked], rounds: int, requests: int) -> dict[str
 
 
 def _chromium() -> str:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         raise BenchError("there is no Chromium: apt install chromium")
     return program
@@ -123,7 +123,7 @@ def _chromium() -> str:
 @contextmanager
 def _browser(program: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM))
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:
             yield browser
         finally:
@@ -132,11 +132,12 @@ def _browser(program: str) -> Iterator[Browser]:
 
 @contextmanager
 def _gallery(browser: Browser, port: int, token: str) -> Iterator[Page]:
-    """Open the gallery in a profile that has nothing in its cache but what signing in has brought."""
+    """Open the gallery in a profile that has nothing in its cache."""
     context = browser.new_context(base_url=f"http://{LOOPBACK}:{port}", viewport={"width": 1280, "height": 800})
     try:
+        # Signs in beside the browser: a page that did it would lead to the gallery, and bring all that this one is to fetch.
+        context.request.get(f"/sign-in?token={token}")
         page = context.new_page()
-        page.goto(f"/sign-in?token={token}")
         page.goto("/")
         page.wait_for_load_state("networkidle")
         yield page
@@ -154,7 +155,10 @@ def _first_paint(browser: Browser, port: int, token: str) -> float:
 def _after_scrolling(browser: Browser, port: int, token: str, count: int) -> float:
     """Scroll down until the page has so many pictures, and return what its process takes."""
     with _gallery(browser, port, token) as page:
-        while page.locator(".tile").count() < count:
+        deadline = time.monotonic() + PATIENCE_S
+        while (there := page.locator(".tile").count()) < count:
+            if time.monotonic() > deadline:
+                raise BenchError(f"after {PATIENCE_S} s of scrolling there are {there:,} pictures")
             page.evaluate("scrollTo(0, document.body.scrollHeight)")
             page.wait_for_timeout(20)
         page.wait_for_load_state("networkidle")

@@ -4,7 +4,6 @@ A missing browser skips these tests, unless `PIXREF_TEST_REQUIRE_ALL=1`, which m
 """
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,24 +13,24 @@ from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, sync_playwright
 from werkzeug.serving import make_server
 
+from bench.chromium import ARGUMENTS, find_chromium
 from schema.session import Sessions
 from service.accounts.actor import Role
 from service.accounts.tokens import create_token
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 TIMEOUT_MS = 15_000
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         message = "no Chromium: install the package chromium"
         if os.environ.get("PIXREF_TEST_REQUIRE_ALL") == "1":
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        running = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield running
         running.close()
 

@@ -1,12 +1,11 @@
 """Picture every page of a running Pixref as docs/pages.md shows them: light, dark and on a phone, side by side.
 
 `python -m tests.browser.tour http://127.0.0.1:8000/sign-in?token=...` writes docs/images/pages/NAME.webp and what the README shows. What the pages
-show is what the installation has, and docs/pages.md says how to fill one; nothing there is changed.
+show is what the installation has, and docs/pages.md says how to fill one; no picture is changed, and one question is asked.
 """
 
 import io
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench.chromium import ARGUMENTS, find_chromium
 from service.settings import PROJECT_DIR
 
 FOLDER = PROJECT_DIR / "docs" / "images"
@@ -147,9 +147,7 @@ def main(link: str, folder: Path = FOLDER) -> None:
     """Write them all."""
     (folder / "pages").mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(ARGUMENTS))
         looks = [look(browser, link, scheme, size) for scheme, size in LOOKS]
         browser.close()
     for name in looks[0]:
