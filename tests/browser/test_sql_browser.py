@@ -59,7 +59,7 @@ def test_an_answers_address_brings_it_again(open_page: OpenPage, images: list[in
     page.get_by_role("button", name="Run").click()
     link = page.get_by_role("link", name="Link to this answer")
     expect(link).to_be_visible()
-    assert page.url.endswith(link.get_attribute("href") or "nowhere")
+    expect(page).to_have_url(link.get_attribute("href") or "nowhere")
     address = page.url
     page.reload()
     expect(page.get_by_alt_text(f"Picture {images[1]}")).to_be_visible()
