@@ -67,6 +67,10 @@ class Complaints:
         page.on("console", self._on_console)
         page.on("pageerror", self._on_error)
         page.on("dialog", self._on_dialog)
+        # To the console goes what a policy forbade where somebody looks; to the page, all of it.
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', each => console.error(`policy: ${each.violatedDirective} ${each.blockedURI}`))"
+        )
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -1,6 +1,9 @@
 """What a picture's page can change: each form is posted, acts once, and leads back to a page that can be loaded again."""
 
+from collections.abc import Sequence
+
 from flask import flash, redirect, render_template, request
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
@@ -11,6 +14,9 @@ from service.web.pages.blueprint import pages
 from service.web.pages.choosing import chosen_model
 from service.web.pages.listing import Listing
 from service.web.pages.upload import split_tags
+
+# A message travels in the session's cookie, and browsers drop one of more than 4 kB: more characters of tags than this are counted alone.
+_TAGS_SAID = 300
 
 
 def _back(listing: Listing, image_id: int, message: str) -> Response:
@@ -25,7 +31,16 @@ def set_label(image_id: int) -> Response:
     listing = Listing.of_request()
     text = "" if "clear" in request.form else request.form.get("label", "")
     info = labels.set_label(context().sessions, image_id, text if text.strip() else None, actor=actor())
-    return _back(listing, image_id, f"The label is {info.label}." if info.label else "The picture has no label now.")
+    said = Markup("The label is <bdi>{}</bdi>.").format(info.label) if info.label else "The picture has no label now."
+    return _back(listing, image_id, said)
+
+
+def _tags_in_words(tags: Sequence[str]) -> str:
+    if not tags:
+        return "The picture has no tags now."
+    if sum(map(len, tags)) > _TAGS_SAID:
+        return f"The picture has {len(tags)} tags now."
+    return Markup("The tags are {}.").format(Markup(", ").join(Markup("<bdi>{}</bdi>").format(tag) for tag in tags))
 
 
 @pages.post("/images/<int:image_id>/tags")
@@ -36,7 +51,7 @@ def set_tags(image_id: int) -> Response:
     form = request.form
     kept = [tag for tag in form.getlist("tag") if tag != form.get("remove")]
     info = labels.set_tags(context().sessions, image_id, kept + split_tags(form.get("add", "")))
-    return _back(listing, image_id, f"The tags are {', '.join(info.tags)}." if info.tags else "The picture has no tags now.")
+    return _back(listing, image_id, _tags_in_words(info.tags))
 
 
 @pages.post("/images/<int:image_id>/predict")
@@ -45,10 +60,9 @@ def predict(image_id: int) -> Response:
     """Run a model version on the picture and keep the result."""
     listing = Listing.of_request()
     outcome = context().models.predict_image(image_id, chosen_model(), actor=actor())
-    seen = f"{outcome.model} version {outcome.version} sees {outcome.label} ({outcome.score * 100:.2f} %)."
-    return _back(
-        listing, image_id, seen if outcome.stored else f"{seen} It was not kept: the database takes no rows at the moment."
-    )
+    kept = "" if outcome.stored else " It was not kept: the database takes no rows at the moment."
+    seen = Markup("{} version {} sees <bdi>{}</bdi> ({:.2f} %).{}")
+    return _back(listing, image_id, seen.format(outcome.model, outcome.version, outcome.label, outcome.score * 100, kept))
 
 
 @pages.get("/images/<int:image_id>/delete")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
@@ -41,14 +42,15 @@ def list_words(kind: Kind) -> str:
 def create_word(kind: Kind) -> Response:
     """Make a word."""
     made = words.create_word(context().sessions, kind, request.form.get("name", ""), **_described())
-    return _back(kind, f"The {kind.value} {made.name} is there.")
+    return _back(kind, Markup("The {} <bdi>{}</bdi> is there.").format(kind.value, made.name))
 
 
 @access(Role.EDITOR)
 def change_word(kind: Kind, word_id: int) -> Response:
     """Rename and describe a word."""
     change = WordChange(frozenset({"name", "colour", "description"}), request.form.get("name", ""), **_described())
-    return _back(kind, f"The {kind.value} is {words.change_word(context().sessions, kind, word_id, change).name} now.")
+    changed = words.change_word(context().sessions, kind, word_id, change)
+    return _back(kind, Markup("The {} is <bdi>{}</bdi> now.").format(kind.value, changed.name))
 
 
 @access(Role.EDITOR)
@@ -59,7 +61,7 @@ def merge_word(kind: Kind, word_id: int) -> Response:
         raise Invalid("tick that you are sure: there is no way back", field="sure")
     done = merging.merge_words(context().sessions, kind, word_id, into.id, actor=actor())
     pictures = "1 picture" if done.images == 1 else f"{done.images:,} pictures"
-    return _back(kind, f"{pictures} became {done.word.name}.")
+    return _back(kind, Markup("{} became <bdi>{}</bdi>.").format(pictures, done.word.name))
 
 
 @access(Role.EDITOR)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import flash, redirect, request, session, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from service.accounts.actor import Role
@@ -45,10 +46,11 @@ def change_selection() -> Response:
         if action == "label" and not label:
             raise Invalid("write the label first", field="label")
         done = label_selected(ctx.sessions, choice, label if action == "label" else None, actor=actor())
-        words = f"labelled {label}" if action == "label" else "without a label now"
+        words = Markup("labelled <bdi>{}</bdi>").format(label) if action == "label" else "without a label now"
     elif action == "tag" or action == "untag":
         done = tag_selected(ctx.sessions, choice, tag, remove=action == "untag", actor=actor())
-        words = f"tagged {tag}" if action == "tag" else f"without the tag {tag} now"
+        said = Markup("tagged <bdi>{}</bdi>") if action == "tag" else Markup("without the tag <bdi>{}</bdi> now")
+        words = said.format(tag)
     elif action == "delete" and ctx.settings.trash:
         done = delete_selected(ctx.sessions, choice, keep=ctx.settings.trash, actor=actor())
         words = f"in the trash for {ctx.settings.trash.days} days"
@@ -104,4 +106,4 @@ def _say(done: Done, words: str) -> None:
     if done.change_id is None:
         flash("Nothing was to be changed: they are so already, or are not there any more.", "warning")
     else:
-        session[_LAST] = {"id": done.change_id, "words": f"{_pictures(done.changed)} {words}."}
+        session[_LAST] = {"id": done.change_id, "words": Markup("{} {}.").format(_pictures(done.changed), words)}

@@ -16,7 +16,7 @@ function list(title, counts, conditions) {
     // Of what has no split there is no list.
     const link = element(wanted ? "a" : "em", "");
     if (wanted) link.href = narrowed(location.search, wanted);
-    link.append(element("bdi", "", each.value === null ? "none" : each.model ? `${each.value} (${each.model})` : each.value));
+    link.append(element("bdi", "", each.value ?? "none"), each.model ? ` (${each.model})` : "");
     item.append(link, element("span", "", whole.format(each.count)));
     values.append(item);
   }
