@@ -28,9 +28,9 @@ from service.models.selection import Selection
 from service.pictures.bulk import Candidate, upload_many
 from service.pictures.bulk_changes import Choice, label_many
 from service.pictures.delete import delete_image
+from service.pictures.filter import ImageFilter
 from service.pictures.labels import set_label
 from service.pictures.merging import merge_words
-from service.pictures.search import ImageFilter
 from service.pictures.upload import Description
 from service.pictures.words import Kind, WordChange, change_word, create_word, find_word
 from service.png import PngLimits
@@ -40,7 +40,7 @@ from service.web.pages.learning import MATRIX_MAX
 from service.work.ledger import create_job
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage, Site
-from tests.browser.test_accessibility import addresses
+from tests.browser.every_page import addresses
 from tests.factories import add_image, execute, make_png
 from tests.pngs import exif_block, png
 
@@ -287,6 +287,9 @@ WRONG = [
     f"/models/{quote(MARKUP[2], safe='')}/compare",
     f"/nowhere/{quote(MARKUP[3])}",
     "/sign-in?" + urlencode({"token": MARKUP[1]}),
+    "/?" + urlencode({"attributes": MARKUP[0]}),
+    "/try?" + urlencode({"model": MARKUP[0]}),
+    "/evaluations?" + urlencode({"model": MARKUP[0]}),
 ]
 
 
@@ -555,3 +558,15 @@ def test_words_tokens_questions_and_signing_in_stay_text(
     nobody.get_by_role("button", name="Sign in").click()
     expect(nobody.locator("#token-problem")).to_be_visible()
     sound(nobody)
+
+
+@pytest.mark.parametrize(
+    "place", ["javascript:alert(1)", "//evil.example/x", "https://evil.example", "/\\evil.example", "\t//evil.example"]
+)
+def test_the_way_back_after_signing_in_leads_nowhere_else(open_page: OpenPage, site: Site, place: str) -> None:
+    page = open_page(None)
+    page.goto(f"/sign-in?next={quote(place, safe='')}")
+    page.get_by_label("Token").fill(site.tokens[Role.VIEWER])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    assert page.url.startswith(f"{site.address}/")

@@ -13,7 +13,6 @@ from service.pictures.upload import Description
 from service.png import PngLimits
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage
-from tests.browser.shifts import moved, shift, watch_shifts
 from tests.factories import make_png, one
 
 COUNT = 200
@@ -138,41 +137,3 @@ def test_the_size_of_the_tiles_is_kept(open_page: OpenPage, complaints: Complain
     page.reload()
     expect(page.get_by_role("button", name="Large")).to_have_attribute("aria-pressed", "true")
     assert page.locator(".tile").first.bounding_box()["width"] == sizes[1]  # type: ignore[index]
-
-
-@pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_grid_does_not_move(open_page: OpenPage, width: int) -> None:
-    page = open_page(Role.EDITOR, viewport={"width": width, "height": 800})
-    # So slow that the page is painted while it is being read, when fields still come beside others.
-    watch_shifts(page, slower=6)
-    opened(page, "/")
-    page.wait_for_load_state("networkidle")
-    assert shift(page) < 0.01
-    # By script, since what moves within half a second of a wheel's turn counts as wished for.
-    while page.locator(".tile").count() < COUNT:
-        page.evaluate("scrollTo(0, document.body.scrollHeight)")
-        page.wait_for_timeout(50)
-    page.wait_for_load_state("networkidle")
-    assert moved(page, within=".grid") == []
-    page.get_by_role("button", name="Large").click()
-    opened(page, "/")
-    page.wait_for_load_state("networkidle")
-    assert page.locator("html").get_attribute("data-tiles") == "large"
-    assert moved(page, within=".grid") == []
-    assert shift(page) < 0.01
-
-
-@pytest.mark.usefixtures("many")
-def test_nothing_is_animated_for_whoever_wants_no_motion(open_page: OpenPage) -> None:
-    longest = """[...document.querySelectorAll("*")].reduce((longest, each) => {
-        const style = getComputedStyle(each);
-        const times = [style.transitionDuration, style.animationDuration].join().split(",").map(parseFloat);
-        return Math.max(longest, ...times);
-    }, 0)"""
-    still, moving = (opened(open_page(Role.EDITOR, reduced_motion=wish), "/") for wish in ("reduce", "no-preference"))
-    assert moving.evaluate(longest) > 0.05
-    for path in ("/", "/upload", "/try", "/models", "/sql"):
-        opened(still, path)
-        assert still.evaluate(longest) <= 0.01, path
-        assert still.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto", path
