@@ -12,7 +12,7 @@ from service.pictures.upload import Description
 from service.png import PngLimits
 from storage.minio_store import MinioStore
 from tests.browser.conftest import Complaints, OpenPage
-from tests.browser.shifts import moved, watch_shifts
+from tests.browser.shifts import moved, shift, watch_shifts
 from tests.factories import make_png
 
 COUNT = 150
@@ -57,9 +57,10 @@ def painted_first(page: Page, address: str) -> None:
 
 
 def still(page: Page) -> None:
-    """Assert that the grid has not moved at all, and nothing else since all of the page was there."""
+    """Assert that the grid has not moved at all, nothing else since all of the page was there, and little before."""
     assert moved(page, late=True) == []
     assert moved(page, within=".grid") == []
+    assert shift(page) < 0.01
 
 
 @pytest.mark.parametrize("width", [390, 1280])
